@@ -7,4 +7,7 @@
  * - ..._INFO_SIZE is the size of Linux 6.18's struct. Asking an older kernel for so much is fine as long as the rest is zero: it answers
  *   with its own, smaller info_len (bpf_check_uarg_tail_zero in kernel/bpf/syscall.c).
  */
+export * from './info-link'
+export * from './info-link-request'
 export * from './info-map'
+export * from './info-prog'
