@@ -1,12 +1,15 @@
 /**
- * Rounds of all sides alternate, in an order that is drawn anew for each turn: what one side leaves in the caches, the next finds, and no
- * side may always be the next. Ratios are taken between rounds of the same turn: on a machine whose speed drifts, a ratio of neighbours says
- * more than a ratio of two averages. Nothing here asserts anything.
+ * Rounds of all sides alternate, in an order that is drawn anew for each turn: what one side leaves in the caches,
+ * the next finds, and no side may always be the next. Ratios are taken between rounds of the same turn: on a machine
+ * whose speed drifts, a ratio of neighbours says more than a ratio of two averages. Nothing here asserts anything.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { median, spread } from './statistics'
 
-/** Does `operations` operations and answers what they cost, in the benchmark's unit: nanoseconds by its own clock, or bytes. */
+/**
+ * Does `operations` operations and answers what they cost, in the benchmark's unit: nanoseconds by its own clock, or
+ * bytes.
+ */
 export type Round = (operations: number) => number | Promise<number>
 
 export type Unit = 'ns' | 'bytes'
@@ -33,7 +36,10 @@ export interface Benchmark {
   rounds: number
   /** Rounds before the first that counts: the optimising compiler and the caches settle. */
   warmUp?: number
-  /** Each round begins after a random time of up to so many milliseconds, out of step with the clock ticks that the last one waited for. */
+  /**
+   * Each round begins after a random time of up to so many milliseconds, out of step with the clock ticks that the
+   * last one waited for.
+   */
   pause?: number
   sides: readonly (Side | AbsentSide)[]
   /** The side that the ratios are taken to; the figures stand alone without. */

@@ -10,8 +10,8 @@ export const OUTER_MAX_ENTRIES = 256
 const STRIDE = 61_803
 
 /**
- * The keys in the order in which they are asked for. An odd factor makes them distinct; 31 bits make them small integers for V8,
- * so that the caller's own loop allocates nothing.
+ * The keys in the order in which they are asked for. An odd factor makes them distinct; 31 bits make them small
+ * integers for V8, so that the caller's own loop allocates nothing.
  */
 export const probes: readonly number[] = Array.from(
   { length: ENTRIES },

@@ -1,10 +1,11 @@
 /**
- * The npm package `bpf`: node-gyp bindings of libbpf, the other way to reach BPF maps from Node.js. It lives in a folder of its own
- * (bench/.peers, ignored by git): the main tree never runs an install script, and must not know of it.
+ * The npm package `bpf`: node-gyp bindings of libbpf, the other way to reach BPF maps from Node.js. It lives in a
+ * folder of its own (bench/.peers, ignored by git): the main tree never runs an install script, and must not know of
+ * it.
  *
- * What it needs: nothing where one of its prebuilt addons fits (linux x64, ia32, arm, arm64 with glibc and libstdc++).
- * Elsewhere its addon is compiled, with g++, make, python3 and the headers of Node.js; libbpf 0.9.0 and libelf 0.180 are in the package,
- * zlib.h comes with the headers of Node.js.
+ * What it needs: nothing where one of its prebuilt addons fits (linux x64, ia32, arm, arm64 with glibc and
+ * libstdc++). Elsewhere its addon is compiled, with g++, make, python3 and the headers of Node.js; libbpf 0.9.0 and
+ * libelf 0.180 are in the package, zlib.h comes with the headers of Node.js.
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
@@ -48,6 +49,9 @@ export interface NpmRawMap {
 const SOURCE = join(__dirname, 'npm-bpf')
 const FOLDER = join(__dirname, '..', '.peers', 'npm-bpf')
 const INSTALLED = join(FOLDER, 'node_modules', 'bpf')
+
+const REMEDY =
+  "where no prebuilt addon fits it is compiled (Debian: apt-get install g++ make python3, and Node's headers)"
 
 /** The path to require it by, or why it is not there. */
 export function installNpmBpf(): { path: string } | { absent: string } {
@@ -110,5 +114,5 @@ function explain(error: unknown): string {
   if (/EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET/.test(output)) return 'the npm registry cannot be reached'
   const reason =
     output.match(/(?:gyp ERR! stack (?:Error: )?|error: |npm error )(.*)/)?.[1] ?? message.split('\n', 1)[0]
-  return `${reason}; where no prebuilt addon fits it is compiled (Debian: apt-get install g++ make python3, and Node's headers)`
+  return `${reason}; ${REMEDY}`
 }

@@ -1,4 +1,7 @@
-/** Inner maps: made, filled, installed in an outer map and let go. Up to Linux 6.18 each write to the outer map waits for an RCU grace period. */
+/**
+ * Inner maps: made, filled, installed in an outer map and let go. Up to Linux 6.18 each write to the outer map waits
+ * for an RCU grace period.
+ */
 import { HashMap, HashOfMaps, u32 } from '../../lib/index'
 import { atMost, type Benchmark, fasterThan, peerSide, timed } from '../harness'
 import { INNER_MAX_ENTRIES, OUTER_MAX_ENTRIES } from '../workload'

@@ -1,5 +1,6 @@
 /**
- * One map for all sides: HASH u32 -> u64, 100,000 entries. Each side reaches it by its own means, so that no side has the luckier memory.
+ * One map for all sides: HASH u32 -> u64, 100,000 entries. Each side reaches it by its own means, so that no side has
+ * the luckier memory.
  */
 import { HashMap, u32, u64 } from '../../lib/index'
 import type { NpmBpf, NpmConversion, NpmConvMap, NpmRawMap } from '../peers/npm-bpf'

@@ -1,4 +1,7 @@
-/** What `require` costs a fresh process. The library is measured as it is published: compiled, by `tsc`, into a folder that git ignores. */
+/**
+ * What `require` costs a fresh process. The library is measured as it is published: compiled, by `tsc`, into a folder
+ * that git ignores.
+ */
 import { execFileSync } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
