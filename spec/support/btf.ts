@@ -133,7 +133,15 @@ export class Btf {
     }
   }
 
-  private members(id: number): Field[] {
+  /** The paths of all fields in a struct: nested structs with a name contribute 'name.field'. */
+  paths(id: number): string[] {
+    return this.fields(id).flatMap(({ name, type }) =>
+      this.kind(type) === STRUCT || this.kind(type) === UNION ? this.paths(type).map((p) => `${name}.${p}`) : [name],
+    )
+  }
+
+  /** The members as they stand, those without a name included. */
+  members(id: number): Field[] {
     const p = this.position(id)
     const hasBitfields = this.u32(p + 4) >>> 31 === 1
     return Array.from({ length: this.u32(p + 4) & 0xffff }, (_, i) => {
@@ -256,26 +264,31 @@ export function kernelBtf(context: Mocha.Context): Btf {
     if (!existsSync(VMLINUX)) {
       const reason = `the kernel has no ${VMLINUX} (CONFIG_DEBUG_INFO_BTF)`
       if (process.env.EBPF_REQUIRE_KERNEL === '1') throw new Error(reason)
-      if (context.test) context.test.title += ` (pending: ${reason})`
-      context.skip()
+      pending(context, reason)
     }
     loaded = new Btf(readFileSync(VMLINUX))
   }
   return loaded
 }
 
-/** Is the kernel newer than 6.18, the one whose header is held to completely? */
-export function newerThan618(): boolean {
+/** Makes the spec pending, and says why in its title. */
+export function pending(context: Mocha.Context, reason: string): never {
+  if (context.test) context.test.title += ` (pending: ${reason})`
+  return context.skip()
+}
+
+/** Where the kernel's version stands to 6.18, the one whose bpf.h is held to completely: below 0, 0, or above. */
+export function kernelAgainst618(): number {
   const [major = 0, minor = 0] = release()
     .split('.')
     .map((n) => Number.parseInt(n, 10))
-  return major > 6 || (major === 6 && minor > 18)
+  return major * 1000 + minor - 6018
 }
 
 /** The kernel has what we lack: a failure up to Linux 6.18, a remark on newer ones. */
 export function lacking(what: readonly string[], where: string): void {
   if (what.length === 0) return
   const text = `${where}: the kernel has ${what.join(', ')}, which we lack`
-  if (!newerThan618()) throw new Error(text)
+  if (kernelAgainst618() <= 0) throw new Error(text)
   console.log(`      remark: ${text}`)
 }
