@@ -1,0 +1,48 @@
+import { u32 } from '../codec'
+import { ArrayTable } from './array-table'
+import type { MapSpec } from './spec'
+import { type AnySize, type ArrayCodec, type ArrayOptions, indexedSpec, withFlag } from './table-options'
+
+/** What an ARRAY is made of. */
+export interface ArrayMapOptions<V> extends ArrayOptions<V> {
+  /**
+   * As the inner map of an outer map: let the lengths of the inner maps differ (BPF_F_INNER_MAP, Linux 5.10).
+   * The template and every inner map need it.
+   */
+  readonly dynamicSize?: boolean
+}
+
+/** Array whose elements all exist from the start, as zeros (BPF_MAP_TYPE_ARRAY, Linux 3.19). */
+export class ArrayMap<V> extends ArrayTable<V> {
+  declare protected readonly family: 'ArrayMap'
+
+  /** Describes a map without making it: a template, or something to create many times. */
+  static spec<V>(options: ArrayMapOptions<V>): MapSpec<ArrayMap<V>> {
+    return ArrayMap.#any(options)
+  }
+
+  /** Makes a map; the caller owns it. Errors: EPERM, E2BIG, EINVAL, ENOMEM. */
+  static create<V>(options: ArrayMapOptions<V>): ArrayMap<V> {
+    return ArrayMap.#any(options).create()
+  }
+
+  /** Opens one by id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError. */
+  static fromId<V>(id: number, options: ArrayCodec<V>): ArrayMap<V> {
+    return ArrayMap.#any(options).fromId(id, options)
+  }
+
+  /** Opens the one pinned at a path. Errors: ENOENT, EACCES; MapMismatchError. */
+  static fromPin<V>(path: string, options: ArrayCodec<V>): ArrayMap<V> {
+    return ArrayMap.#any(options).fromPin(path, options)
+  }
+
+  /** Takes over an fd of this process. Errors: EBADFD, EINVAL; MapMismatchError, which leaves the fd alone. */
+  static fromFd<V>(fd: number, options: ArrayCodec<V>): ArrayMap<V> {
+    return ArrayMap.#any(options).fromFd(fd)
+  }
+
+  static #any<V>(options: AnySize<ArrayMapOptions<V>>): MapSpec<ArrayMap<V>> {
+    const flagged = options.dynamicSize === true ? withFlag(options, 'INNER_MAP') : options
+    return indexedSpec('ArrayMap', 'ARRAY', flagged, (core) => new ArrayMap<V>(core, { key: u32, value: options.value }))
+  }
+}

@@ -1,0 +1,209 @@
+import { statfsSync, unlinkSync } from 'node:fs'
+import { type InspectOptions, inspect } from 'node:util'
+import { mapFreeze, mapInfo, objPin } from '../../syscalls/bpf'
+import type { Subject } from '../../syscalls/errno'
+import { readFdInfo } from '../handle/fd-info'
+import type { Handle } from '../handle/handle'
+import { flagNames, type MapFlag, type MapType, mapTypeLabel } from './attributes'
+import { labelOf, type MapAttributes, type MapCore, type MapSpec } from './spec'
+
+/** What the kernel and /proc tell of a map. */
+export interface MapInfo {
+  readonly id: number
+  readonly name: string
+  readonly type: MapType | `type ${number}`
+  /** Bytes. */
+  readonly keySize: number
+  /** Bytes of one value, on one CPU. */
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: readonly (MapFlag | number)[]
+  readonly mapExtra: bigint
+  /** Id of its BTF object; 0 for none. */
+  readonly btfId: number
+  /** Interface that the map is offloaded to; 0 for none. */
+  readonly ifindex: number
+  /** Whether user space may no longer write to it; undefined where there is no /proc. */
+  readonly frozen: boolean | undefined
+  /** What this handle may do. */
+  readonly access: 'read-write' | 'read-only' | 'write-only' | undefined
+  /** Bytes of kernel memory that it is charged for. */
+  readonly memlock: number | undefined
+}
+
+/** statfs(2) f_type of a bpf file system (include/uapi/linux/magic.h). */
+const BPF_FS_MAGIC = 0xcafe4a11
+
+/** Entries up to which `util.inspect` lists them. */
+const FEW = 8
+
+/** A map of the kernel, and the one owner of its fd: `close()` it, or declare it with `using`. */
+export abstract class BpfMap implements Disposable {
+  /** What it was made or opened as. */
+  readonly spec: MapSpec
+  /** Sizes and flags, as asked for at creation or as the kernel told them at opening. */
+  readonly attributes: MapAttributes
+  /** @internal The owner of the fd. */
+  readonly handle: Handle
+  #id: number | undefined
+  #pinnedAt: string | undefined
+
+  protected constructor(core: MapCore) {
+    this.spec = core.spec
+    this.attributes = core.attributes
+    this.handle = core.handle
+  }
+
+  /** The kernel's name of its type: 'HASH'. */
+  get type(): MapType | `type ${number}` {
+    return mapTypeLabel(this.attributes.type)
+  }
+
+  /** The name given at creation, '' for none. */
+  get name(): string {
+    return this.attributes.name
+  }
+
+  get maxEntries(): number {
+    return this.attributes.maxEntries ?? 0
+  }
+
+  /** The file descriptor, which stays this map's own. Throws ClosedError once it is closed. */
+  get fd(): number {
+    return this.handle.fd
+  }
+
+  /** The kernel's number for the map, the same in every process. Asked for once. */
+  get id(): number {
+    this.#id ??= mapInfo(this.handle.fd, { description: labelOf(this.spec.family.name, this.name) }).id
+    return this.#id
+  }
+
+  get closed(): boolean {
+    return this.handle.closed
+  }
+
+  /** What the kernel tells of the map now. Errors: none of its own (BPF_OBJ_GET_INFO_BY_FD, Linux 4.13). */
+  info(): MapInfo {
+    const info = mapInfo(this.handle.fd, this.subject)
+    const more = readFdInfo(this.handle.fd)
+    return {
+      id: info.id,
+      name: info.name,
+      type: mapTypeLabel(info.type),
+      keySize: info.key_size,
+      valueSize: info.value_size,
+      maxEntries: info.max_entries,
+      flags: flagNames(info.map_flags),
+      mapExtra: info.map_extra ?? 0n,
+      btfId: info.btf_id,
+      ifindex: info.ifindex,
+      frozen: more?.frozen,
+      access: more?.access,
+      memlock: more?.memlock,
+    }
+  }
+
+  /**
+   * Forbids all further writes from user space, for good; programs still write.
+   * Errors: EBUSY while it is mapped writable, EPERM when it is frozen already. Linux 5.2.
+   */
+  freeze(): void {
+    mapFreeze(this.handle.fd, this.subject)
+  }
+
+  /**
+   * Gives the map a name on a bpf file system: it then outlives this process, and is opened by `fromPin`.
+   * Errors: EEXIST, ENOENT, EPERM where the path is not on a bpf file system. Linux 4.4.
+   */
+  pin(path: string): void {
+    objPin(path, this.handle.fd, this.subject)
+    this.#pinnedAt = path
+  }
+
+  /** Removes a pin: the one that `pin` made last, or the one at `path`. Whether there was one. */
+  unpin(path: string | undefined = this.#pinnedAt): boolean {
+    if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
+    const gone = !removePin(path)
+    if (path === this.#pinnedAt) this.#pinnedAt = undefined
+    return !gone
+  }
+
+  /** Ends this handle; the map itself lives on while a pin, a program or another handle refers to it. */
+  close(): void {
+    this.handle.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** What messages call it: "HashMap#12 'ports'". Never throws. */
+  get description(): string {
+    if (this.#id === undefined && !this.closed) {
+      try {
+        return labelOf(this.spec.family.name, this.name, this.id)
+      } catch {
+        // A message about one failure must not be replaced by another.
+      }
+    }
+    return labelOf(this.spec.family.name, this.name, this.#id)
+  }
+
+  /** @internal What system calls are made on, for their errors. */
+  protected readonly subject: Subject = subjectOf(this)
+
+  /** The likely cause of a refusal, where this object knows more than its errno. */
+  protected hint(command: string, code: string): string | undefined {
+    if (code !== 'EPERM' || this.closed || !/ELEM|BATCH|NEXT_KEY|FREEZE/.test(command)) return undefined
+    const now = readFdInfo(this.handle.fd)
+    if (now?.frozen === true) return 'the map is frozen: user space can no longer write to it'
+    if (now?.access === 'read-only') return 'this handle is read-only: it was opened or created that way (BPF_F_RDONLY)'
+    if (now?.access === 'write-only') return 'this handle is write-only: it was opened or created that way (BPF_F_WRONLY)'
+    return undefined
+  }
+
+  /** @internal Lines below the header: the entries of a map that has few, undefined where that cannot be told. */
+  protected inspectEntries(_limit: number): { readonly size: string; readonly lines: readonly string[] } | undefined {
+    return undefined
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const shape = this.spec.family.shape === '' ? '' : ` ${this.spec.family.shape}`
+    if (this.closed) return `${this.description}${shape} closed`
+    let found: ReturnType<BpfMap['inspectEntries']>
+    let trouble = ''
+    try {
+      found = this.inspectEntries(FEW)
+    } catch (error) {
+      trouble = ` (${(error as { code?: string }).code ?? 'unreadable'})`
+    }
+    const size = found === undefined ? `${this.maxEntries}` : `${found.size}/${this.maxEntries}`
+    const header = `${this.description}${shape} ${size}${trouble} fd ${this.fd}`
+    return [header, ...(found?.lines ?? []).map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
+  }
+}
+
+/** Not methods of the map itself: whoever holds a subject could then reach everything else. */
+function subjectOf(map: BpfMap): Subject {
+  return {
+    get description() {
+      return map.description
+    },
+    hint(command, code) {
+      return map['hint'](command, code)
+    },
+  }
+}
+
+/** Unlinks a pin; false where there was none. Refuses a path that is not on a bpf file system. */
+export function removePin(path: string): boolean {
+  try {
+    if (statfsSync(path).type !== BPF_FS_MAGIC) throw new RangeError(`${path} is not on a bpf file system: no pin`)
+    unlinkSync(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}

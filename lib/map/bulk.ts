@@ -1,0 +1,162 @@
+import { BatchCalls } from '../../syscalls/batch'
+import { KernelError, type Subject, throwKernelError } from '../../syscalls/errno'
+import { type Codec, withPath } from '../codec'
+import { batchCapacity } from './walk'
+
+/** Writing and deleting many entries: batch commands, and one by one where the kernel has none. */
+export interface BulkTarget<K, V> {
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+  readonly subject: Subject
+  readonly fd: number
+  lacks(command: string): boolean
+  setLacks(command: string): void
+  store(key: K, value: V, flags: number): void
+  remove(key: K): boolean
+}
+
+/** Below this, single calls cost less than the memory of a batch. */
+const FEW = 4
+
+/** Writes the entries; a KernelError's `done` says how many were written before it. Returns how many there were. */
+export function updateBulk<K, V>(
+  target: BulkTarget<K, V>,
+  entries: Iterable<readonly [K, V]>,
+  flags: number,
+): number {
+  const command = 'BPF_MAP_UPDATE_BATCH'
+  let done = 0
+  for (const chunk of chunks(entries, chunkSize(target))) {
+    if (chunk.length < FEW || target.lacks(command)) {
+      done += storeEach(target, chunk, flags, done)
+      continue
+    }
+    const calls = new BatchCalls(chunk.length, target.key.size, target.value.size)
+    for (const [i, entry] of chunk.entries()) writeEntry(target, calls, i, entry, done + i)
+    const answer = calls.update(target.fd, chunk.length, flags)
+    if (answer.code === 'ENOTSUPP') {
+      target.setLacks(command)
+      done += storeEach(target, chunk, flags, done)
+    } else if (answer.code !== '') {
+      throwKernelError(answer.errno, { command, subject: target.subject, done: done + answer.count })
+    } else {
+      done += chunk.length
+    }
+  }
+  return done
+}
+
+/** Deletes the keys; returns how many of them were there. */
+export function deleteBulk<K, V>(target: BulkTarget<K, V>, keys: Iterable<K>): number {
+  const command = 'BPF_MAP_DELETE_BATCH'
+  let there = 0
+  let passed = 0
+  for (const chunk of chunks(keys, chunkSize(target))) {
+    if (chunk.length < FEW || target.lacks(command)) {
+      there += removeEach(target, chunk, passed)
+      passed += chunk.length
+      continue
+    }
+    const calls = new BatchCalls(chunk.length, target.key.size, 0)
+    for (const [i, key] of chunk.entries()) writeKey(target, calls, i, key, passed + i)
+    let from = 0
+    while (from < chunk.length) {
+      const answer = calls.delete(target.fd, chunk.length - from, from)
+      if (answer.code === 'ENOTSUPP') {
+        target.setLacks(command)
+        there += removeEach(target, chunk.slice(from), passed + from)
+        break
+      }
+      there += answer.count
+      from += answer.count
+      if (answer.code === '') break
+      // The command ends at the first key that is not there: on behind it.
+      if (answer.code === 'ENOENT') from++
+      else throwKernelError(answer.errno, { command, subject: target.subject, done: passed + from })
+    }
+    passed += chunk.length
+  }
+  return there
+}
+
+function chunkSize<K, V>({ key, value }: BulkTarget<K, V>): number {
+  return batchCapacity(Number.MAX_SAFE_INTEGER, key.size + value.size)
+}
+
+function storeEach<K, V>(
+  target: BulkTarget<K, V>,
+  entries: readonly (readonly [K, V])[],
+  flags: number,
+  before: number,
+): number {
+  for (const [i, entry] of entries.entries()) {
+    checkEntry(entry, before + i)
+    counted(before + i, () => target.store(entry[0], entry[1], flags))
+  }
+  return entries.length
+}
+
+function removeEach<K, V>(target: BulkTarget<K, V>, keys: readonly K[], before: number): number {
+  let there = 0
+  for (const [i, key] of keys.entries()) {
+    counted(before + i, () => {
+      if (target.remove(key)) there++
+    })
+  }
+  return there
+}
+
+/** Runs one of many steps; its failure says how many came before it. */
+function counted(done: number, step: () => void): void {
+  try {
+    step()
+  } catch (error) {
+    throw error instanceof KernelError ? error.withDone(done) : withPath(done, error)
+  }
+}
+
+function writeEntry<K, V>(
+  target: BulkTarget<K, V>,
+  calls: BatchCalls,
+  i: number,
+  entry: readonly [K, V],
+  number: number,
+): void {
+  checkEntry(entry, number)
+  writeKey(target, calls, i, entry[0], number)
+  try {
+    target.value.write(calls.view, calls.valuesAt + i * target.value.size, entry[1])
+  } catch (error) {
+    throw withPath(number, withPath('value', error))
+  }
+}
+
+function writeKey<K, V>(target: BulkTarget<K, V>, calls: BatchCalls, i: number, key: K, number: number): void {
+  try {
+    target.key.write(calls.view, calls.keysAt + i * target.key.size, key)
+  } catch (error) {
+    throw withPath(number, withPath('key', error))
+  }
+}
+
+/** A flat list of values is the likely slip, and would otherwise end as "undefined is not a value". */
+export function checkEntry(entry: unknown, number: number): asserts entry is readonly [unknown, unknown] {
+  if (Array.isArray(entry) && entry.length === 2) return
+  throw new TypeError(`entries are [key, value] pairs; number ${number} is ${typeof entry === 'object' ? 'not' : typeof entry}`)
+}
+
+function* chunks<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  if (Array.isArray(items) && items.length <= size) {
+    if (items.length > 0) yield items
+    return
+  }
+  let chunk: T[] = []
+  for (const item of items) {
+    chunk.push(item)
+    if (chunk.length === size) {
+      yield chunk
+      chunk = []
+    }
+  }
+  if (chunk.length > 0) yield chunk
+}

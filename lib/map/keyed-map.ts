@@ -1,0 +1,228 @@
+import { ElementCalls } from '../../syscalls/element'
+import { KernelError } from '../../syscalls/errno'
+import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi'
+import { type Codec, withPath } from '../codec'
+import { BpfMap } from './bpf-map'
+import { type BulkTarget, deleteBulk, updateBulk } from './bulk'
+import type { MapCore } from './spec'
+import { countEntries, type WalkTarget, walkEntries } from './walk'
+
+/** How to read an entry. */
+export interface GetOptions {
+  /** Read under the value's bpf_spin_lock (BPF_F_LOCK, Linux 5.1); the value needs one, by BTF. */
+  readonly lock?: boolean
+}
+
+/** How to write an entry. */
+export interface SetOptions {
+  /**
+   * 'create' refuses a key that is there (EEXIST, BPF_NOEXIST), 'replace' one that is not (ENOENT, BPF_EXIST).
+   * Without it either is fine (BPF_ANY).
+   */
+  readonly only?: 'create' | 'replace' | undefined
+  /** Write under the value's bpf_spin_lock (BPF_F_LOCK, Linux 5.1); the value needs one, by BTF. */
+  readonly lock?: boolean | undefined
+}
+
+/** How keys and values of a map are written, and how many bytes of them the kernel copies. */
+export interface Codecs<K, V> {
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+}
+
+/**
+ * A map whose entries are reached by key. The hot operations allocate nothing: attr, key and value were packed and
+ * addressed once; a call writes the key's bytes and goes.
+ */
+export abstract class KeyedMap<K, V> extends BpfMap {
+  protected readonly key: Codec<K>
+  protected readonly value: Codec<V>
+  #calls: ElementCalls | undefined
+  /** Batch commands that this kernel has answered ENOTSUPP to: not tried again. */
+  #noBatch: Set<string> | undefined
+
+  protected constructor(core: MapCore, codecs: Codecs<K, V>) {
+    super(core)
+    this.key = codecs.key
+    this.value = codecs.value
+  }
+
+  override close(): void {
+    this.#calls?.close()
+    super.close()
+  }
+
+  /**
+   * The prepared calls, for one operation: `state` is 1 until `leave`. A codec is code that may use this very map
+   * in the middle of an operation; it is then given calls of its own.
+   */
+  #enter(): ElementCalls {
+    const calls = this.#calls
+    if (calls !== undefined && calls.state === 0) {
+      calls.state = 1
+      return calls
+    }
+    return this.#enterSlowly(calls)
+  }
+
+  #enterSlowly(calls: ElementCalls | undefined): ElementCalls {
+    const fd = this.handle.fd // throws where it is closed
+    const made = new ElementCalls(fd, this.key.size, this.value.size, this.subject)
+    if (calls === undefined) this.#calls = made
+    made.state = 1
+    return made
+  }
+
+  /** BPF_MAP_LOOKUP_ELEM. */
+  protected lookup(key: K, flags: number): V | undefined {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      if (!calls.lookup(flags)) return undefined
+      return this.value.read(calls.view, calls.valueAt)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** Whether there is an entry, without reading its value. */
+  protected exists(key: K): boolean {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      return calls.lookup(0)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_ELEM. */
+  protected take(key: K, flags: number): V | undefined {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      if (!calls.lookupAndDelete(flags)) return undefined
+      return this.value.read(calls.view, calls.valueAt)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** BPF_MAP_UPDATE_ELEM. */
+  protected store(key: K, value: V, flags: number): void {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      writeAs('value', this.value, calls.view, calls.valueAt, value)
+      calls.update(flags)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** BPF_MAP_UPDATE_ELEM whose refusal is an answer: '' for success, else the code. */
+  protected tryStore(key: K, value: V, flags: number): string {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      writeAs('value', this.value, calls.view, calls.valueAt, value)
+      return calls.tryUpdate(flags)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** BPF_MAP_DELETE_ELEM. */
+  protected remove(key: K): boolean {
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, key)
+      return calls.delete()
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** All entries, batch by batch where the kernel can; see walk.ts. */
+  protected walk(flags = 0): Generator<[K, V], void, undefined> {
+    return walkEntries(this.#target(), flags)
+  }
+
+  /** How many entries there are, counted up to `limit`. */
+  protected count(limit = Number.POSITIVE_INFINITY): number {
+    return countEntries(this.#target(), limit)
+  }
+
+  /** Writes many entries, in as few calls as the kernel allows. */
+  protected storeMany(entries: Iterable<readonly [K, V]>, flags: number): number {
+    if ((flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.#target(), entries, flags)
+    // UPDATE_BATCH takes no condition (EINVAL).
+    let done = 0
+    for (const [key, value] of entries) {
+      try {
+        this.store(key, value, flags)
+      } catch (error) {
+        throw error instanceof KernelError ? error.withDone(done) : withPath(`entry ${done}`, error)
+      }
+      done++
+    }
+    return done
+  }
+
+  /** Deletes many keys, in as few calls as the kernel allows; how many of them were there. */
+  protected removeMany(keys: Iterable<K>): number {
+    return deleteBulk(this.#target(), keys)
+  }
+
+  /** What walking and bulk writing need to know of this map. */
+  #target(): WalkTarget<K, V> & BulkTarget<K, V> {
+    const map = this
+    return {
+      key: this.key,
+      value: this.value,
+      maxEntries: this.maxEntries,
+      keepsPosition: this.type !== 'LPM_TRIE',
+      subject: this.subject,
+      get fd() {
+        return map.fd
+      },
+      lacks: (command) => map.#noBatch?.has(command) === true,
+      setLacks(command) {
+        map.#noBatch ??= new Set()
+        map.#noBatch.add(command)
+      },
+      lookup: (key, flags) => map.lookup(key, flags),
+      store: (key, value, flags) => map.store(key, value, flags),
+      remove: (key) => map.remove(key),
+    }
+  }
+}
+
+function writeAs<T>(what: 'key' | 'value', codec: Codec<T>, view: DataView, offset: number, value: T): void {
+  try {
+    codec.write(view, offset, value)
+  } catch (error) {
+    throw withPath(what, error)
+  }
+}
+
+function leave(calls: ElementCalls): void {
+  // Not where the map was closed meanwhile: closed stays closed.
+  if (calls.state === 1) calls.state = 0
+}
+
+/** The flags of GetOptions. */
+export function getFlags(options: GetOptions | undefined): number {
+  return options?.lock === true ? BPF_F_LOCK : 0
+}
+
+/** The flags of SetOptions. */
+export function setFlags(options: SetOptions | undefined): number {
+  if (options === undefined) return BPF_ANY
+  const { only, lock } = options
+  const lockBit = lock === true ? BPF_F_LOCK : 0
+  if (only === undefined) return BPF_ANY | lockBit
+  if (only === 'create') return BPF_NOEXIST | lockBit
+  if (only === 'replace') return BPF_EXIST | lockBit
+  throw new TypeError(`only is 'create' or 'replace', not ${JSON.stringify(only)}`)
+}

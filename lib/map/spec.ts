@@ -1,0 +1,225 @@
+import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
+import type { Subject } from '../../syscalls/errno'
+import { checkFd } from '../../syscalls/fd'
+import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi'
+import { Handle } from '../handle/handle'
+import { checkName, checkU32, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
+import type { BpfMap } from './bpf-map'
+import { readAttributes, verifyShape } from './mismatch'
+
+/** What the kernel is told when a map is made, and what it answers about one that exists. */
+export interface MapAttributes {
+  /** enum bpf_map_type. */
+  readonly type: number
+  /** Bytes of a key; 0 where the type has none. */
+  readonly keySize: number
+  /** Bytes of one value, on one CPU; 0 where the type has none. */
+  readonly valueSize: number
+  /** undefined in a description that only opens maps. */
+  readonly maxEntries: number | undefined
+  /** BPF_F_... bits. */
+  readonly flags: number
+  /** BLOOM_FILTER: hash functions; ARENA: address. */
+  readonly mapExtra: bigint
+  readonly numaNode: number | undefined
+  /** '' for none. */
+  readonly name: string
+  readonly btf: MapBtf | undefined
+}
+
+/** The BTF types of a map's key and value, by their ids in a BTF object that the caller has loaded. */
+export interface MapBtf {
+  readonly fd: number
+  readonly keyTypeId: number
+  readonly valueTypeId: number
+}
+
+/** What every kind of map can be told at creation. */
+export interface CreateOptions {
+  /** Up to 15 of A-Z a-z 0-9 _ and dot; Linux 4.15. */
+  readonly name?: string
+  /** Creation flags under the kernel's names: ['NO_PREALLOC', 'RDONLY_PROG']. */
+  readonly flags?: readonly MapFlag[]
+  /** Memory of this NUMA node; sets NUMA_NODE. Linux 4.14. */
+  readonly numaNode?: number
+  /** BLOOM_FILTER: number of hash functions, 1 to 15; ARENA: user address of the first page. Linux 5.16. */
+  readonly mapExtra?: number | bigint
+  /** BTF types of key and value; the BTF object is needed only for the call. Linux 4.18. */
+  readonly btf?: MapBtf
+}
+
+/** How to open a map that exists. */
+export interface OpenOptions {
+  /** Ask the kernel for a handle that cannot write, or cannot read. Linux 4.15. */
+  readonly access?: 'read-write' | 'read-only' | 'write-only'
+}
+
+/** Everything that a map object is made of. */
+export interface MapCore<M extends BpfMap = BpfMap> {
+  readonly handle: Handle
+  readonly attributes: MapAttributes
+  readonly spec: MapSpec<M>
+}
+
+/** What distinguishes one family of maps from another. */
+export interface Family<M extends BpfMap> {
+  /** 'HashMap'. */
+  readonly name: string
+  readonly type: MapType
+  /** 'u32 → u64' as `util.inspect` shows it; '' for none. */
+  readonly shape: string
+  wrap(core: MapCore<M>): M
+  /** Makes the map where a plain BPF_MAP_CREATE is not enough; gives the fd. */
+  build?(attributes: MapAttributes, subject: Subject): number
+  /** Further checks on a map that was opened, not made; throws. */
+  verify?(map: M): void
+}
+
+export interface MapSpecParts extends CreateOptions {
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number | undefined
+}
+
+/**
+ * The description of a map, as data: sizes, limits, flags and codecs. It can be created many times, it opens maps that
+ * exist, and an outer map takes it as the template of its inner maps.
+ */
+export class MapSpec<M extends BpfMap = BpfMap> {
+  readonly attributes: MapAttributes
+
+  constructor(
+    readonly family: Family<M>,
+    parts: MapSpecParts,
+  ) {
+    const { name = '', flags = [], numaNode, mapExtra = 0n, btf } = parts
+    checkName(name)
+    checkU32('keySize', parts.keySize)
+    checkU32('valueSize', parts.valueSize)
+    if (parts.maxEntries !== undefined) checkU32('maxEntries', parts.maxEntries)
+    if (numaNode !== undefined) checkU32('numaNode', numaNode)
+    this.attributes = {
+      type: MAP_TYPES[family.type],
+      keySize: parts.keySize,
+      valueSize: parts.valueSize,
+      maxEntries: parts.maxEntries,
+      flags: flagBits(flags) | (numaNode === undefined ? 0 : MAP_FLAGS.NUMA_NODE),
+      mapExtra: BigInt(mapExtra),
+      numaNode,
+      name,
+      btf,
+    }
+  }
+
+  /** 'HashMap<u32, u64>'. */
+  get typeName(): string {
+    return this.family.shape === '' ? this.family.name : `${this.family.name}<${this.family.shape.replace(' → ', ', ')}>`
+  }
+
+  /**
+   * Makes a map of this description, with another name or size where given. The caller owns it.
+   * Errors: EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see `KernelError.hint`).
+   */
+  create(changes: { readonly name?: string; readonly maxEntries?: number } = {}): M {
+    const attributes = { ...this.attributes, ...definedOf(changes) }
+    checkName(attributes.name)
+    if (attributes.maxEntries === undefined) {
+      throw new TypeError(`maxEntries is missing: this ${this.family.name} spec can open maps, not make them`)
+    }
+    checkU32('maxEntries', attributes.maxEntries)
+    const description = labelOf(this.family.name, attributes.name)
+    const build = this.family.build ?? createPlain
+    const handle = new Handle(build(attributes, { description }), description)
+    return wrapOrClose(handle, () => this.family.wrap({ handle, attributes, spec: this }))
+  }
+
+  /** Opens a map by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError where it is another kind. */
+  fromId(id: number, options: OpenOptions = {}): M {
+    checkU32('id', id, 1)
+    const subject = { description: `map#${id}` }
+    return this.adopt(new Handle(mapOpenById(id, openFlags(options), subject), `${this.family.name}#${id}`))
+  }
+
+  /** Opens the map pinned at a path. Errors: ENOENT, EACCES; MapMismatchError where it is another kind. */
+  fromPin(path: string, options: OpenOptions = {}): M {
+    const fd = objGet(path, openFlags(options), { description: path })
+    return this.adopt(new Handle(fd, `${this.family.name} pinned at ${path}`))
+  }
+
+  /**
+   * Takes over an fd that this process has, inherited or received. From then on the map owns it; where the fd is
+   * refused (MapMismatchError, EBADFD), it stays the caller's.
+   */
+  fromFd(fd: number): M {
+    checkFd(fd)
+    const subject = { description: `fd ${fd}` }
+    verifyShape(this, readAttributes(fd, subject))
+    return this.adopt(new Handle(fd, labelOf(this.family.name, '')))
+  }
+
+  /** Wraps a handle of a map that exists, once it is certain that this description fits; closes it where it does not. */
+  adopt(handle: Handle): M {
+    return wrapOrClose(handle, () => {
+      const attributes = readAttributes(handle.fd, { description: handle.what })
+      verifyShape(this, attributes)
+      const map = this.family.wrap({ handle, attributes, spec: this })
+      this.family.verify?.(map)
+      return map
+    })
+  }
+}
+
+/** Whether `x` is a spec, made by this copy of the library. */
+export function isMapSpec(x: unknown): x is MapSpec {
+  return x instanceof MapSpec
+}
+
+function createPlain(attributes: MapAttributes, subject: Subject): number {
+  return mapCreate(createFields(attributes), subject)
+}
+
+/** The attributes under the names of union bpf_attr. */
+export function createFields(attributes: MapAttributes) {
+  const { btf, maxEntries = 0 } = attributes
+  return {
+    map_type: attributes.type,
+    key_size: attributes.keySize,
+    value_size: attributes.valueSize,
+    max_entries: maxEntries,
+    map_flags: attributes.flags,
+    numa_node: attributes.numaNode,
+    map_name: attributes.name === '' ? undefined : attributes.name,
+    btf_fd: btf?.fd,
+    btf_key_type_id: btf?.keyTypeId,
+    btf_value_type_id: btf?.valueTypeId,
+    map_extra: attributes.mapExtra === 0n ? undefined : attributes.mapExtra,
+  }
+}
+
+export function labelOf(family: string, name: string, id?: number): string {
+  return `${family}${id === undefined ? '' : `#${id}`}${name === '' ? '' : ` '${name}'`}`
+}
+
+/** The open_flags of an access mode. */
+export function openFlags({ access = 'read-write' }: OpenOptions): number {
+  if (access === 'read-write') return 0
+  if (access === 'read-only') return BPF_F_RDONLY
+  if (access === 'write-only') return BPF_F_WRONLY
+  throw new TypeError(`access is 'read-write', 'read-only' or 'write-only', not ${JSON.stringify(access)}`)
+}
+
+function wrapOrClose<T>(handle: Handle, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    handle.close()
+    throw error
+  }
+}
+
+/** The properties that are not undefined: `{ name: undefined }` changes nothing. */
+function definedOf<T extends object>(changes: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}

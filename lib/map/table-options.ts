@@ -1,0 +1,95 @@
+import type { Codec } from '../codec'
+import { checkCodec } from '../codec/make'
+import type { MapFlag, MapType } from './attributes'
+import type { BpfMap } from './bpf-map'
+import { type CreateOptions, type Family, type MapCore, MapSpec, type OpenOptions } from './spec'
+
+/** What a map with keys and values of any size is made of. */
+export interface TableOptions<K, V> extends CreateOptions {
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+  /** How many entries it may hold. */
+  readonly maxEntries: number
+}
+
+/** What it takes to open one that exists. */
+export interface TableCodecs<K, V> extends OpenOptions {
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+}
+
+/** What an array is made of; its keys are the indices from 0. */
+export interface ArrayOptions<V> extends CreateOptions {
+  readonly value: Codec<V>
+  /** How many elements it has; all of them exist from the start, as zeros. */
+  readonly maxEntries: number
+}
+
+export interface ArrayCodec<V> extends OpenOptions {
+  readonly value: Codec<V>
+}
+
+/** The same options for a map that is to be opened: it has its size already. */
+export type AnySize<Options extends { readonly maxEntries: number }> = Omit<Options, 'maxEntries'> & {
+  readonly maxEntries?: number
+}
+
+/** The spec of a map with a key codec and a value codec, whose sizes are the kernel's. */
+export function tableSpec<M extends BpfMap, K, V>(
+  name: string,
+  type: MapType,
+  options: AnySize<TableOptions<K, V>>,
+  wrap: (core: MapCore) => M,
+  more: Partial<Family<M>> = {},
+): MapSpec<M> {
+  checkOptions(name, options)
+  const { key, value } = options
+  checkCodec(key)
+  checkCodec(value)
+  const shape = `${key.name} → ${value.name}`
+  return new MapSpec<M>(
+    { name, type, shape, wrap, ...more },
+    { ...options, keySize: key.size, valueSize: value.size, maxEntries: options.maxEntries },
+  )
+}
+
+/** The spec of a map that is indexed by a u32. */
+export function indexedSpec<M extends BpfMap, V>(
+  name: string,
+  type: MapType,
+  options: AnySize<ArrayOptions<V>>,
+  wrap: (core: MapCore) => M,
+  more: Partial<Family<M>> = {},
+): MapSpec<M> {
+  checkOptions(name, options)
+  const { value } = options
+  checkCodec(value)
+  return new MapSpec<M>(
+    { name, type, shape: value.name, wrap, ...more },
+    { ...options, keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
+  )
+}
+
+/** The spec of a map without codecs: what it holds is no value of the caller's. */
+export function plainSpec<M extends BpfMap>(
+  name: string,
+  type: MapType,
+  options: CreateOptions & { readonly maxEntries?: number },
+  sizes: { readonly keySize: number; readonly valueSize: number },
+  wrap: (core: MapCore) => M,
+  more: Partial<Family<M>> = {},
+): MapSpec<M> {
+  checkOptions(name, options)
+  return new MapSpec<M>({ name, type, shape: '', wrap, ...more }, { ...options, ...sizes, maxEntries: options.maxEntries })
+}
+
+function checkOptions(name: string, options: unknown): void {
+  if (typeof options === 'object' && options !== null) return
+  throw new TypeError(`${name} takes an object of options, not ${options === null ? 'null' : typeof options}`)
+}
+
+/** The same options with one more flag: one that the kernel insists on, or that an option of ours stands for. */
+export function withFlag<T extends CreateOptions>(options: T, flag: MapFlag): T {
+  const flags = options?.flags ?? []
+  return { ...options, flags: flags.includes(flag) ? flags : [...flags, flag] }
+}

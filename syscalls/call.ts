@@ -1,0 +1,76 @@
+import { type Abi, abi, keepAlive } from './abi'
+import { ATTR_SIZE } from './attr'
+import { errnoName, type Subject, throwKernelError } from './errno'
+import { NR } from './numbers'
+import { commandName } from './uapi'
+
+/** How often a call is made again that the kernel ended with EAGAIN or EINTR. */
+export const MAX_TRIES = 8
+
+/** bpf(2) itself, the one way in: a result >= 0, or -errno. EAGAIN and EINTR are retried, a bounded number of times. */
+export function bpf(seam: Abi, command: number, attrAddress: number, size: number): number {
+  let result = seam.syscall(NR.bpf, command, attrAddress, size)
+  if (result >= 0) return result
+  for (let tries = 1; tries < MAX_TRIES && isTransient(result); tries++) {
+    result = seam.syscall(NR.bpf, command, attrAddress, size)
+  }
+  return result
+}
+
+/** The same on the thread pool; `keep` holds the attr and whatever it points at. */
+export async function bpfAsync(
+  seam: Abi,
+  command: number,
+  attrAddress: number,
+  size: number,
+  keep: readonly object[],
+): Promise<number> {
+  let result = await seam.syscallAsync(NR.bpf, [command, attrAddress, size], keep)
+  for (let tries = 1; tries < MAX_TRIES && isTransient(result); tries++) {
+    result = await seam.syscallAsync(NR.bpf, [command, attrAddress, size], keep)
+  }
+  return result
+}
+
+/** EAGAIN and EINTR: the only answers that are worth the same question again. */
+export function isTransient(result: number): boolean {
+  if (result >= 0) return false
+  const code = errnoName(-result)
+  return code === 'EAGAIN' || code === 'EINTR'
+}
+
+/** What a command answered. */
+export interface Reply {
+  /** >= 0, or -errno where the caller asked for `mayFail`. */
+  readonly result: number
+  /** The attr after the call, for the fields that the kernel writes back. */
+  readonly attr: DataView
+}
+
+export interface CallOptions {
+  /** What it is done to, for messages. */
+  readonly subject?: Subject | undefined
+  /** Codes that are answers, not failures: the reply's result is then negative. */
+  readonly mayFail?: readonly string[]
+  /** The buffers whose addresses are among the fields. */
+  readonly keep?: unknown
+}
+
+/** Packs and makes one call; for everything that is not a map's hot path. Throws KernelError. */
+export function call<Fields>(
+  command: number,
+  pack: (attr: DataView, fields: Fields) => number,
+  fields: Fields,
+  options: CallOptions = {},
+): Reply {
+  const seam = abi()
+  const buffer = new ArrayBuffer(ATTR_SIZE)
+  const attr = new DataView(buffer)
+  const size = pack(attr, fields)
+  const result = bpf(seam, command, seam.addressOf(buffer), size)
+  keepAlive([buffer, options.keep])
+  if (result < 0 && options.mayFail?.includes(errnoName(-result)) !== true) {
+    throwKernelError(-result, { command: commandName(command), subject: options.subject })
+  }
+  return { result, attr }
+}

@@ -1,0 +1,112 @@
+import { constants } from 'node:os'
+import { getSystemErrorMap } from 'node:util'
+import { hintFor } from './hints'
+
+/** Names that Node's table lacks: 524 is the kernel's own ENOTSUPP, which no libc has a name for (linux/errno.h). */
+const EXTRA: Readonly<Record<number, string>> = {
+  53: 'EBADR',
+  77: 'EBADFD',
+  117: 'EUCLEAN',
+  121: 'EREMOTEIO',
+  126: 'ENOKEY',
+  512: 'ERESTARTSYS',
+  524: 'ENOTSUPP',
+}
+
+const TEXT: Readonly<Record<string, string>> = {
+  EBADFD: 'file descriptor in bad state',
+  ENOTSUPP: 'operation is not supported',
+}
+
+/** Aliases of one number: the name on the left is the one that the kernel's documentation uses. */
+const PREFERRED = new Set(['EAGAIN', 'EOPNOTSUPP', 'EDEADLK'])
+
+let names: Map<number, string> | undefined
+
+function errnoNames(): Map<number, string> {
+  if (names !== undefined) return names
+  names = new Map(Object.entries(EXTRA).map(([number, name]) => [Number(number), name]))
+  for (const [name, number] of Object.entries(constants.errno)) {
+    if (!names.has(number) || PREFERRED.has(name)) names.set(number, name)
+  }
+  return names
+}
+
+/** The name of a positive errno: 'EINVAL'; of a number that has none, 'E999'. */
+export function errnoName(errno: number): string {
+  return errnoNames().get(errno) ?? `E${errno}`
+}
+
+function errnoText(errno: number, code: string): string {
+  return TEXT[code] ?? getSystemErrorMap().get(-errno)?.[1] ?? 'the kernel refused'
+}
+
+/** What a call was made on or for; asked only when the call fails. */
+export interface Subject {
+  /** What messages call it: "HashMap#12 'ports'". */
+  readonly description: string
+  /** The likely cause, where the object knows more than the errno; undefined leaves it to the general table. */
+  hint?(command: string, code: string): string | undefined
+}
+
+/** What a failing call was about; given by whoever made it, used only when it fails. */
+export interface About {
+  /** The system call: 'bpf' where not given. */
+  readonly syscall?: string | undefined
+  /** The kernel's name of the command: 'BPF_MAP_CREATE'. */
+  readonly command: string
+  readonly subject?: Subject | undefined
+  /** Entries that were done before the failure, in a call for many. */
+  readonly done?: number | undefined
+}
+
+/** A system call that failed, in the shape of Node's system errors. */
+export class KernelError extends Error {
+  override readonly name: string = 'KernelError'
+  /** 'EINVAL'. Switch on this. */
+  readonly code: string
+  /** Negative, as Node has it: -22. */
+  readonly errno: number
+  /** 'bpf', 'mmap' ... */
+  readonly syscall: string
+  /** 'BPF_MAP_CREATE'. */
+  readonly command: string
+  /** What it was done to, where there was something. */
+  readonly object: string | undefined
+  /** The likely cause in words, where one is known. */
+  readonly hint: string | undefined
+  /** Of a call for many entries: how many were done before the one that failed. */
+  readonly done: number | undefined
+  readonly #about: About
+
+  constructor(errno: number, about: About) {
+    const code = errnoName(errno)
+    const object = about.subject?.description
+    const hint = about.subject?.hint?.(about.command, code) ?? hintFor(about.command, code)
+    const where = object === undefined ? about.command : `${about.command} on ${object}`
+    const done = about.done === undefined ? '' : ` (${about.done} done before)`
+    // libc's words for an errno ("argument list too long") mislead where the cause is known.
+    super(`${code}: ${where}${done}: ${hint ?? errnoText(errno, code)}`)
+    this.code = code
+    this.errno = -errno
+    this.syscall = about.syscall ?? 'bpf'
+    this.command = about.command
+    this.object = object
+    this.hint = hint
+    this.done = about.done
+    this.#about = about
+  }
+
+  /** The same failure as one of many: `done` entries came before it. Its stack is this error's. */
+  withDone(done: number): KernelError {
+    const error = new KernelError(-this.errno, { ...this.#about, done })
+    error.stack = `${error.name}: ${error.message}\n${(this.stack ?? '').split('\n').slice(1).join('\n')}`
+    return error
+  }
+}
+
+export function throwKernelError(errno: number, about: About): never {
+  const error = new KernelError(errno, about)
+  Error.captureStackTrace(error, throwKernelError)
+  throw error
+}

@@ -1,0 +1,45 @@
+import { abi } from './abi'
+import { type Subject, throwKernelError } from './errno'
+import { NR } from './numbers'
+
+const F_DUPFD_CLOEXEC = 1030
+
+/** 0, 1 and 2 belong to the terminal; and 0 is what an attr says where it means "no map". */
+const LOWEST_FD = 3
+
+/** Refuses what cannot be a BPF object's fd. 0 above all: in an attr it means both "none" and standard input. */
+export function checkFd(fd: number, what = 'fd'): void {
+  if (typeof fd !== 'number') throw new TypeError(`${what} must be a number, not ${fd === null ? 'null' : typeof fd}`)
+  if (!Number.isInteger(fd) || fd < 1 || fd > 0x7fffffff) {
+    const why = fd === 0 ? ': 0 is standard input' : ''
+    throw new RangeError(`${fd} is not a file descriptor of a BPF object${why} (${what})`)
+  }
+}
+
+/**
+ * The owner of a fresh fd may keep it: one below 3 (a process that closed its standard streams gets those) is moved
+ * up, so that no BPF object is ever mistaken for standard input, or closed by whoever reopens the streams.
+ */
+export function settleFd(fd: number): number {
+  if (fd >= LOWEST_FD) return fd
+  try {
+    return duplicateFd(fd)
+  } finally {
+    closeFd(fd)
+  }
+}
+
+/** A second fd of the same object, close-on-exec, 3 or above. Errors: EBADF, EMFILE. */
+export function duplicateFd(fd: number, subject?: Subject): number {
+  const result = abi().syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, LOWEST_FD)
+  if (result < 0) throwKernelError(-result, { syscall: 'fcntl', command: 'F_DUPFD_CLOEXEC', subject })
+  return result
+}
+
+/** Closes an fd. EBADF throws: somebody else closed what was ours. EINTR is success on Linux (man 2 close). */
+export function closeFd(fd: number, subject?: Subject): void {
+  const result = abi().syscall(NR.close, fd, 0, 0)
+  if (result < 0 && result !== -EINTR) throwKernelError(-result, { syscall: 'close', command: 'close', subject })
+}
+
+const EINTR = 4

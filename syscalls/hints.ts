@@ -1,0 +1,97 @@
+import { release } from 'node:os'
+import { missingCapabilities } from './privilege'
+
+/**
+ * The one place where an errno becomes a likely cause. What depends on an object (a frozen map, a template that does
+ * not fit) is added by whoever holds the object, through `About.hint`; here is what command and errno alone tell.
+ * Each entry follows kernel/bpf/syscall.c.
+ */
+
+type Hint = string | (() => string | undefined)
+
+const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
+  BPF_MAP_CREATE: {
+    EPERM: () => needs('CAP_BPF (or CAP_SYS_ADMIN); DEVMAP, SOCKMAP and XSKMAP need CAP_NET_ADMIN too'),
+    E2BIG: 'the map would be too large: max_entries times the sizes of key and value',
+    ENOMEM: 'no memory for the map (before Linux 5.11 also: RLIMIT_MEMLOCK is too low)',
+    EINVAL: () => `the kernel (Linux ${release()}) does not know this map type, or not this combination of attributes`,
+    ENOTSUPP: 'this map type does not go with one of the flags, or may not be an inner map',
+    EBADF: 'one of the fds given (inner map, BTF, token) is not open',
+  },
+  BPF_MAP_LOOKUP_ELEM: {
+    EPERM: 'the handle was opened write-only (BPF_F_WRONLY)',
+    ENOTSUPP: 'maps of this type cannot be read by key from user space',
+    EOPNOTSUPP: 'maps of this type cannot be read from user space',
+  },
+  BPF_MAP_UPDATE_ELEM: {
+    E2BIG: 'the map is full, or the index is past its end',
+    EEXIST: "an entry with this key exists, and only: 'create' was asked for",
+    ENOENT: "there is no entry with this key, and only: 'replace' was asked for",
+    EPERM: 'the map is frozen, or the handle was opened read-only (BPF_F_RDONLY)',
+    EBADF: 'the value must be an open file descriptor; an id is not one',
+    ENOMEM: 'no memory for a new element',
+  },
+  BPF_MAP_DELETE_ELEM: {
+    EPERM: 'the map is frozen, or the handle was opened read-only (BPF_F_RDONLY)',
+    EINVAL: 'entries of an array always exist: they can be overwritten, not deleted',
+    E2BIG: 'the index is past the end of the array',
+  },
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM: {
+    ENOTSUPP: 'this map type has no atomic look-up-and-delete in this kernel (hash maps have it from Linux 5.14)',
+  },
+  BPF_MAP_GET_NEXT_KEY: {
+    EPERM: 'the handle was opened write-only (BPF_F_WRONLY)',
+    ENOTSUPP: 'keys of this map type cannot be listed',
+  },
+  BPF_MAP_UPDATE_BATCH: {
+    E2BIG: 'the map is full',
+    EPERM: 'the map is frozen, or the handle was opened read-only (BPF_F_RDONLY)',
+  },
+  BPF_MAP_GET_FD_BY_ID: {
+    EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does; a pinned path or an inherited fd does not'),
+    ENOENT: 'no map has this id: its last reference is gone, or it never was',
+  },
+  BPF_MAP_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
+  BPF_PROG_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
+  BPF_LINK_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
+  BPF_BTF_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
+  BPF_PROG_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
+  BPF_LINK_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
+  BPF_BTF_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
+  BPF_PROG_LOAD: { EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many program types') },
+  BPF_BTF_LOAD: { EPERM: () => needs('CAP_BPF (or CAP_SYS_ADMIN)') },
+  BPF_ENABLE_STATS: { EPERM: () => needs('CAP_SYS_ADMIN') },
+  BPF_OBJ_PIN: {
+    EPERM: 'the path is not on a bpf file system: mount one with  mount -t bpf bpf /sys/fs/bpf',
+    ENOENT: 'a folder of the path does not exist, or no bpf file system is mounted there',
+    EEXIST: 'something is pinned at this path already',
+    EACCES: 'no permission to write in that folder',
+    EINVAL: 'a pin’s name may not hold a dot, and the path must be on a bpf file system',
+  },
+  BPF_OBJ_GET: {
+    ENOENT: 'nothing is pinned at this path',
+    EACCES: 'the permissions of the pin do not allow it: open it read-only, or chmod the pin',
+    EPERM: 'the pin is not on a bpf file system, or its permissions do not allow it',
+  },
+  BPF_OBJ_GET_INFO_BY_FD: {
+    EBADFD: 'the file descriptor is not open, or is no BPF object',
+    EINVAL: 'the file descriptor is no BPF object',
+  },
+  BPF_MAP_FREEZE: {
+    EBUSY: 'the map is mapped writable into memory: close that mapping first',
+    EPERM: 'the map is frozen already, or the handle was opened read-only',
+    ENOTSUPP: 'maps of this type cannot be frozen',
+  },
+}
+
+/** What most likely is wrong when a command fails with a code; undefined where the code says it all. */
+export function hintFor(command: string, code: string): string | undefined {
+  const hint = BY_COMMAND[command]?.[code]
+  return typeof hint === 'function' ? hint() : hint
+}
+
+function needs(what: string): string {
+  const missing = missingCapabilities('CAP_BPF', 'CAP_SYS_ADMIN')
+  if (missing.length === 0) return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
+  return `needs ${what}; this process lacks ${missing.join(' and ')} (run it as root, or give node the capability)`
+}
