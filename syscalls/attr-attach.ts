@@ -1,5 +1,6 @@
 /**
- * union bpf_attr for attaching without a link, and for asking what is attached. The conventions are explained in attr.ts.
+ * union bpf_attr for attaching without a link, and for asking what is attached. The conventions are explained in
+ * attr.ts.
  */
 import { type Either, LE, opt32, opt64, type Perhaps, put64 } from './attr-common'
 
@@ -93,7 +94,9 @@ export function readQueryAttachFlags(attr: DataView): number {
   return attr.getUint32(12, LE)
 }
 
-/** query.count, which the kernel writes back: how many programs there are, also where the arrays have room for fewer. */
+/**
+ * query.count, which the kernel writes back: how many programs there are, also where the arrays have room for fewer.
+ */
 export function readQueryCount(attr: DataView): number {
   return attr.getUint32(24, LE)
 }

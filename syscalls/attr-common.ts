@@ -1,7 +1,10 @@
 /** What all files that pack `union bpf_attr` share. */
 import { endianness } from 'node:os'
 
-/** The machine's byte order: the kernel's structs are in it. DataView's own default is big-endian, so it is always passed. */
+/**
+ * The machine's byte order: the kernel's structs are in it. DataView's own default is big-endian, so it is always
+ * passed.
+ */
 export const LE = endianness() === 'LE'
 
 /** sizeof(union bpf_attr) of Linux 6.18. A buffer for any command has at least so many bytes. */
@@ -10,7 +13,9 @@ export const ATTR_SIZE = 168
 const LOW = LE ? 0 : 4
 const HIGH = LE ? 4 : 0
 
-/** Writes a u64. A number (an address, below 2^53) is written in halves, because making a bigint of it would allocate. */
+/**
+ * Writes a u64. A number (an address, below 2^53) is written in halves, because making a bigint of it would allocate.
+ */
 export function put64(view: DataView, offset: number, value: number | bigint): void {
   if (typeof value === 'bigint') {
     view.setBigUint64(offset, value, LE)
@@ -26,8 +31,9 @@ export function getAddress(view: DataView, offset: number): number {
 }
 
 /*
- * An optional field. `size` is the number of bytes to send so far: it grows to the field's end if the field is given, and stays if not,
- * so that a kernel that does not know the field is not sent it. A caller goes through the fields in the order of their offsets.
+ * An optional field. `size` is the number of bytes to send so far: it grows to the field's end if the field is given,
+ * and stays if not, so that a kernel that does not know the field is not sent it. A caller goes through the fields in
+ * the order of their offsets.
  */
 
 export function opt32(view: DataView, size: number, offset: number, value: number | undefined): number {

@@ -3,15 +3,18 @@
  */
 import { type Either, LE, opt32, opt64, optS32, type Perhaps, put64 } from './attr-common'
 
-/** Where a tcx, netkit or cgroup link stands among others: before or after `relative_fd` or `relative_id` (BPF_F_BEFORE, BPF_F_AFTER). */
+/**
+ * Where a tcx, netkit or cgroup link stands among others: before or after `relative_fd` or `relative_id`
+ * (BPF_F_BEFORE, BPF_F_AFTER).
+ */
 type Relative = Perhaps<'relative_fd', 'relative_id'> & {
   /** what BPF_PROG_QUERY said; EBUSY if the list has changed since; 0 for any */
   expected_revision?: number | bigint | undefined
 }
 
 /**
- * The union in attr.link_create, of which one member counts. `member` is its name in bpf.h, but for 'target_btf_id' and 'iter', which
- * have none there: a bare u32, and an anonymous struct.
+ * The union in attr.link_create, of which one member counts. `member` is its name in bpf.h, but for 'target_btf_id'
+ * and 'iter', which have none there: a bare u32, and an anonymous struct.
  */
 export type LinkCreateUnion =
   | {

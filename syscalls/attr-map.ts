@@ -225,7 +225,9 @@ export function packMapDeleteBatch(attr: DataView, f: MapDeleteBatchAttr): numbe
   return packBatch(attr, f)
 }
 
-/** batch.count, which the kernel writes back: how many entries were done. On ENOTSUPP (524) it is left as it was sent. */
+/**
+ * batch.count, which the kernel writes back: how many entries were done. On ENOTSUPP (524) it is left as it was sent.
+ */
 export function readBatchCount(attr: DataView): number {
   return attr.getUint32(32, LE)
 }

@@ -1,5 +1,6 @@
 /**
- * union bpf_attr for the commands that any kind of object shares: pins, ids, info. The conventions are explained in attr.ts.
+ * union bpf_attr for the commands that any kind of object shares: pins, ids, info. The conventions are explained in
+ * attr.ts.
  */
 import { LE, opt32, optS32, put64 } from './attr-common'
 

@@ -1,5 +1,6 @@
 /**
- * union bpf_attr for the commands that load and run programs, load BTF, and create tokens. The conventions are explained in attr.ts.
+ * union bpf_attr for the commands that load and run programs, load BTF, and create tokens. The conventions are
+ * explained in attr.ts.
  */
 import { LE, opt32, opt64, optName, optS32, type Perhaps, put64 } from './attr-common'
 
@@ -93,7 +94,8 @@ export function packProgLoad(attr: DataView, f: ProgLoadAttr): number {
   put64(attr, 120, f.fd_array ?? 0)
   put64(attr, 128, f.core_relos ?? 0)
   attr.setUint32(136, f.core_relo_rec_size ?? 0, LE)
-  // log_true_size, at 140, is written back only to those who sent it (kernel/bpf/log.c, bpf_vlog_finalize and its callers).
+  // log_true_size, at 140, is written back only to those who sent it (kernel/bpf/log.c, bpf_vlog_finalize and its
+  // callers).
   let size = 144
   size = optS32(attr, size, 144, f.prog_token_fd)
   size = opt32(attr, size, 148, f.fd_array_cnt)
@@ -102,7 +104,10 @@ export function packProgLoad(attr: DataView, f: ProgLoadAttr): number {
   return optS32(attr, size, 164, f.keyring_id)
 }
 
-/** log_true_size, which the kernel writes back: how long a buffer the whole log needs, with its NUL. Linux 6.4; 0 before. */
+/**
+ * log_true_size, which the kernel writes back: how long a buffer the whole log needs, with its NUL. Linux 6.4; 0
+ * before.
+ */
 export function readLogTrueSize(attr: DataView): number {
   return attr.getUint32(140, LE)
 }
@@ -159,7 +164,9 @@ export function readTestRetval(attr: DataView): number {
   return attr.getUint32(4, LE)
 }
 
-/** test.data_size_out, which the kernel writes back: the size of the packet, also where data_out was too small for it. */
+/**
+ * test.data_size_out, which the kernel writes back: the size of the packet, also where data_out was too small for it.
+ */
 export function readTestDataSizeOut(attr: DataView): number {
   return attr.getUint32(12, LE)
 }
@@ -169,7 +176,9 @@ export function readTestDuration(attr: DataView): number {
   return attr.getUint32(36, LE)
 }
 
-/** test.ctx_size_out, which the kernel writes back: the size of the context, also where ctx_out was too small for it. */
+/**
+ * test.ctx_size_out, which the kernel writes back: the size of the context, also where ctx_out was too small for it.
+ */
 export function readTestCtxSizeOut(attr: DataView): number {
   return attr.getUint32(44, LE)
 }
@@ -251,7 +260,10 @@ export function packBtfLoad(attr: DataView, f: BtfLoadAttr): number {
   return optS32(attr, size, 36, f.btf_token_fd)
 }
 
-/** btf_log_true_size, which the kernel writes back: how long a buffer the whole log needs, with its NUL. Linux 6.4; 0 before. */
+/**
+ * btf_log_true_size, which the kernel writes back: how long a buffer the whole log needs, with its NUL. Linux 6.4; 0
+ * before.
+ */
 export function readBtfLogTrueSize(attr: DataView): number {
   return attr.getUint32(28, LE)
 }

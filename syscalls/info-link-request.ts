@@ -2,8 +2,8 @@
 import { opt32, opt64 } from './attr-common'
 
 /**
- * One member of the union in struct bpf_link_info, by its name. It must be that of the link's type: ask once without a request
- * for the type, then again with room for what that type has.
+ * One member of the union in struct bpf_link_info, by its name. It must be that of the link's type: ask once without
+ * a request for the type, then again with room for what that type has.
  */
 export type LinkInfoRequest =
   | { member: 'raw_tracepoint'; tp_name: number; tp_name_len: number }

@@ -8,8 +8,8 @@ export const LINK_INFO_SIZE = 64
 const LINK_INFO_MIN = 32 // Linux 5.10
 
 /*
- * The members of the union, each for the link type in its name. Addresses are those that the caller gave (see LinkInfoRequest). Some fields
- * within the first 32 bytes are younger than Linux 5.10, and read 0 there.
+ * The members of the union, each for the link type in its name. Addresses are those that the caller gave (see
+ * LinkInfoRequest). Some fields within the first 32 bytes are younger than Linux 5.10, and read 0 there.
  */
 
 export interface RawTracepointLinkInfo {

@@ -7,8 +7,9 @@ export const PROG_INFO_SIZE = 232
 const PROG_INFO_MIN = 208 // Linux 5.10
 
 /**
- * struct bpf_prog_info. The addresses are those that the caller gave (see ProgInfoRequest); the lengths and nr_... say how much there is,
- * which may be more than there was room for. What the caller may not see (bpf_capable() in kernel/bpf/syscall.c) has length 0.
+ * struct bpf_prog_info. The addresses are those that the caller gave (see ProgInfoRequest); the lengths and nr_...
+ * say how much there is, which may be more than there was room for. What the caller may not see (bpf_capable() in
+ * kernel/bpf/syscall.c) has length 0.
  */
 export interface ProgInfo {
   type: number
@@ -75,7 +76,8 @@ export function readProgInfo(view: DataView, length: number): ProgInfo {
     map_ids: address(view, 56),
     name: name16(view, 64),
     ifindex: u32(view, 80),
-    // __u32 gpl_compatible:1 is the lowest bit of the u32 where the byte order is little-endian, the highest where it is big-endian.
+    // __u32 gpl_compatible:1 is the lowest bit of the u32 where the byte order is little-endian, the highest where it
+    // is big-endian.
     gpl_compatible: (view.getUint8(84) & (LE ? 0x01 : 0x80)) !== 0,
     netns_dev: u64(view, 88),
     netns_ino: u64(view, 96),
@@ -104,7 +106,10 @@ export function readProgInfo(view: DataView, length: number): ProgInfo {
   }
 }
 
-/** What a caller may put into a struct bpf_prog_info beforehand: room for what is to be written, each with its count or length. */
+/**
+ * What a caller may put into a struct bpf_prog_info beforehand: room for what is to be written, each with its count
+ * or length.
+ */
 export interface ProgInfoRequest {
   /** bytes */
   jited_prog_len?: number | undefined

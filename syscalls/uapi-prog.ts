@@ -1,4 +1,6 @@
-/** Program types and the flags of loading and running programs, from include/uapi/linux/bpf.h. Values up to Linux 7.3. */
+/**
+ * Program types and the flags of loading and running programs, from include/uapi/linux/bpf.h. Values up to Linux 7.3.
+ */
 
 // enum bpf_prog_type
 export const BPF_PROG_TYPE_UNSPEC = 0

@@ -19,7 +19,10 @@ export const BPF_PROG_RUN = commands.BPF_PROG_TEST_RUN
 /** Or'ed to a command: the fourth and fifth argument of bpf(2) are a struct bpf_common_attr. After 6.18. */
 export const BPF_COMMON_ATTRS = 1 << 16
 
-/** The kernel's header has these beside the names without _DEPRECATED: cgroup-local storage (CGRP_STORAGE) replaces both. */
+/**
+ * The kernel's header has these beside the names without _DEPRECATED: cgroup-local storage (CGRP_STORAGE) replaces
+ * both.
+ */
 export const BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED = maps.BPF_MAP_TYPE_CGROUP_STORAGE
 export const BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED = maps.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE
 

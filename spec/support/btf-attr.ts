@@ -1,7 +1,7 @@
 /**
- * What the specs know of union bpf_attr: for each command its struct, the fields that its pack function takes, with their sizes, and those
- * that the kernel only writes. The types make the compiler refuse a table that has forgotten a field of an interface in attr.ts; the
- * specs find the offsets in the running kernel's BTF.
+ * What the specs know of union bpf_attr: for each command its struct, the fields that its pack function takes, with
+ * their sizes, and those that the kernel only writes. The types make the compiler refuse a table that has forgotten a
+ * field of an interface in attr.ts; the specs find the offsets in the running kernel's BTF.
  */
 import * as a from '../../syscalls/attr'
 import * as cmd from '../../syscalls/uapi'

@@ -1,6 +1,7 @@
 /**
- * The kernel's own description of its types, /sys/kernel/btf/vmlinux, read just so far as specs need it: what a constant's value is, and
- * where a field stands. The format is that of Documentation/bpf/btf.rst. Not the library's BTF reader, which must not vouch for itself.
+ * The kernel's own description of its types, /sys/kernel/btf/vmlinux, read just so far as specs need it: what a
+ * constant's value is, and where a field stands. The format is that of Documentation/bpf/btf.rst. Not the library's
+ * BTF reader, which must not vouch for itself.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { endianness, release } from 'node:os'
