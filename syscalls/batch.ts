@@ -1,10 +1,5 @@
 import { type Abi, abi, keepAlive } from './abi'
-import {
-  packMapDeleteBatch,
-  packMapLookupBatch,
-  packMapUpdateBatch,
-  readBatchCount,
-} from './attr'
+import { packMapDeleteBatch, packMapLookupBatch, packMapUpdateBatch, readBatchCount } from './attr'
 import { bpf, bpfAsync, isTransient, MAX_TRIES } from './call'
 import { errnoName } from './errno'
 import { NR } from './numbers'

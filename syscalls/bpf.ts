@@ -14,7 +14,7 @@ import {
 import { call } from './call'
 import type { Subject } from './errno'
 import { checkFd, settleFd } from './fd'
-import { readMapInfo, MAP_INFO_SIZE, type MapInfo } from './info'
+import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info'
 import {
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,

@@ -1,15 +1,15 @@
 import { endianness } from 'node:os'
 import { type Abi, abi } from './abi'
-import { bpf } from './call'
-import { type Subject, throwKernelError, errnoName } from './errno'
+import { bpf, bpfAsync } from './call'
+import { errnoName, type Subject, throwKernelError } from './errno'
 import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
+  commandName,
 } from './uapi'
-import { commandName } from './uapi'
 
 const LE = endianness() === 'LE'
 
@@ -85,6 +85,19 @@ export class ElementCalls {
   update(flags: number): void {
     const result = this.#call(BPF_MAP_UPDATE_ELEM, flags)
     if (result < 0) this.#fail(BPF_MAP_UPDATE_ELEM, result)
+  }
+
+  /** BPF_MAP_UPDATE_ELEM on the thread pool: 0, or the errno. For outer maps, whose writes wait. */
+  async updateAsync(flags: number): Promise<number> {
+    this.view.setUint32(FLAGS_LOW, flags, LE)
+    const result = await bpfAsync(this.#seam, BPF_MAP_UPDATE_ELEM, this.#address, ATTR_BYTES, [this.view.buffer])
+    return result < 0 ? -result : 0
+  }
+
+  /** BPF_MAP_DELETE_ELEM on the thread pool: 0, or the errno. */
+  async deleteAsync(): Promise<number> {
+    const result = await bpfAsync(this.#seam, BPF_MAP_DELETE_ELEM, this.#address, DELETE_BYTES, [this.view.buffer])
+    return result < 0 ? -result : 0
   }
 
   /** BPF_MAP_UPDATE_ELEM whose refusals are answers: '' for success, else the code. */

@@ -92,6 +92,7 @@ export function hintFor(command: string, code: string): string | undefined {
 
 function needs(what: string): string {
   const missing = missingCapabilities('CAP_BPF', 'CAP_SYS_ADMIN')
-  if (missing.length === 0) return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
+  if (missing.length === 0)
+    return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
   return `needs ${what}; this process lacks ${missing.join(' and ')} (run it as root, or give node the capability)`
 }

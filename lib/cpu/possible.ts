@@ -16,7 +16,8 @@ export function parseCpuList(list: string): number {
   let total = 0
   for (const range of list.split(',')) {
     const match = /^(\d+)(?:-(\d+))?$/.exec(range)
-    if (match === null) throw new Error(`/sys/devices/system/cpu/possible reads ${JSON.stringify(list)}: no list of CPUs`)
+    if (match === null)
+      throw new Error(`/sys/devices/system/cpu/possible reads ${JSON.stringify(list)}: no list of CPUs`)
     const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])]
     if (last < first) throw new Error(`/sys/devices/system/cpu/possible reads ${JSON.stringify(list)}: no list of CPUs`)
     total += last - first + 1

@@ -8,6 +8,12 @@ interface Owned {
   readonly openedAt: string | undefined
 }
 
+/** An fd that stays open until `release()`. */
+export interface Lease {
+  readonly fd: number
+  release(): void
+}
+
 /** Use of a handle after its end. */
 export class ClosedError extends Error {
   override readonly name: string = 'ClosedError'
@@ -57,16 +63,19 @@ export class Handle implements Disposable {
     return new Handle(duplicateFd(this.fd), this.#owned.what)
   }
 
-  /** Keeps the fd open until the returned function is called, also when `close()` comes first. */
-  retain(): () => void {
-    if (this.#closed) throw new ClosedError(`${this.#owned.what} is closed`)
+  /** Keeps the fd open until the lease is released, also when `close()` comes first. */
+  retain(): Lease {
+    const fd = this.fd
     this.#users++
     let released = false
-    return () => {
-      if (released) return
-      released = true
-      this.#users--
-      if (this.#closed && this.#users === 0) this.#release()
+    return {
+      fd,
+      release: () => {
+        if (released) return
+        released = true
+        this.#users--
+        if (this.#closed && this.#users === 0) this.#release()
+      },
     }
   }
 
@@ -95,10 +104,13 @@ const collected = new FinalizationRegistry<Owned>((owned) => {
     owned.openedAt === undefined
       ? 'EBPF_TRACE_HANDLES=1 shows where it was opened'
       : `it was opened at\n${owned.openedAt.split('\n').slice(2).join('\n')}`
-  process.emitWarning(`${owned.what} (fd ${owned.fd}) was collected open; close it, or declare it with "using": ${where}`, {
-    type: 'EbpfLeakWarning',
-    code: 'EBPF_LEAK',
-  })
+  process.emitWarning(
+    `${owned.what} (fd ${owned.fd}) was collected open; close it, or declare it with "using": ${where}`,
+    {
+      type: 'EbpfLeakWarning',
+      code: 'EBPF_LEAK',
+    },
+  )
 })
 
 /** The process outlives its workers, and so would their fds: a worker closes what it still has when it ends. */

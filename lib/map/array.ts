@@ -43,6 +43,11 @@ export class ArrayMap<V> extends ArrayTable<V> {
 
   static #any<V>(options: AnySize<ArrayMapOptions<V>>): MapSpec<ArrayMap<V>> {
     const flagged = options.dynamicSize === true ? withFlag(options, 'INNER_MAP') : options
-    return indexedSpec('ArrayMap', 'ARRAY', flagged, (core) => new ArrayMap<V>(core, { key: u32, value: options.value }))
+    return indexedSpec(
+      'ArrayMap',
+      'ARRAY',
+      flagged,
+      (core) => new ArrayMap<V>(core, { key: u32, value: options.value }),
+    )
   }
 }

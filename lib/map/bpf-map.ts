@@ -159,7 +159,8 @@ export abstract class BpfMap implements Disposable {
     const now = readFdInfo(this.handle.fd)
     if (now?.frozen === true) return 'the map is frozen: user space can no longer write to it'
     if (now?.access === 'read-only') return 'this handle is read-only: it was opened or created that way (BPF_F_RDONLY)'
-    if (now?.access === 'write-only') return 'this handle is write-only: it was opened or created that way (BPF_F_WRONLY)'
+    if (now?.access === 'write-only')
+      return 'this handle is write-only: it was opened or created that way (BPF_F_WRONLY)'
     return undefined
   }
 

@@ -9,25 +9,20 @@ export interface BulkTarget<K, V> {
   readonly value: Codec<V>
   readonly subject: Subject
   readonly fd: number
+  /** Below this, single calls cost less than the memory of a batch. */
+  readonly few: number
   lacks(command: string): boolean
   setLacks(command: string): void
   store(key: K, value: V, flags: number): void
   remove(key: K): boolean
 }
 
-/** Below this, single calls cost less than the memory of a batch. */
-const FEW = 4
-
 /** Writes the entries; a KernelError's `done` says how many were written before it. Returns how many there were. */
-export function updateBulk<K, V>(
-  target: BulkTarget<K, V>,
-  entries: Iterable<readonly [K, V]>,
-  flags: number,
-): number {
+export function updateBulk<K, V>(target: BulkTarget<K, V>, entries: Iterable<readonly [K, V]>, flags: number): number {
   const command = 'BPF_MAP_UPDATE_BATCH'
   let done = 0
   for (const chunk of chunks(entries, chunkSize(target))) {
-    if (chunk.length < FEW || target.lacks(command)) {
+    if (chunk.length < target.few || target.lacks(command)) {
       done += storeEach(target, chunk, flags, done)
       continue
     }
@@ -52,7 +47,7 @@ export function deleteBulk<K, V>(target: BulkTarget<K, V>, keys: Iterable<K>): n
   let there = 0
   let passed = 0
   for (const chunk of chunks(keys, chunkSize(target))) {
-    if (chunk.length < FEW || target.lacks(command)) {
+    if (chunk.length < target.few || target.lacks(command)) {
       there += removeEach(target, chunk, passed)
       passed += chunk.length
       continue
@@ -142,10 +137,13 @@ function writeKey<K, V>(target: BulkTarget<K, V>, calls: BatchCalls, i: number, 
 /** A flat list of values is the likely slip, and would otherwise end as "undefined is not a value". */
 export function checkEntry(entry: unknown, number: number): asserts entry is readonly [unknown, unknown] {
   if (Array.isArray(entry) && entry.length === 2) return
-  throw new TypeError(`entries are [key, value] pairs; number ${number} is ${typeof entry === 'object' ? 'not' : typeof entry}`)
+  throw new TypeError(
+    `entries are [key, value] pairs; number ${number} is ${typeof entry === 'object' ? 'not' : typeof entry}`,
+  )
 }
 
-function* chunks<T>(items: Iterable<T>, size: number): Generator<T[]> {
+/** Lists of at most `size` items. */
+export function* chunks<T>(items: Iterable<T>, size: number): Generator<T[]> {
   if (Array.isArray(items) && items.length <= size) {
     if (items.length > 0) yield items
     return

@@ -104,6 +104,11 @@ export class LpmTrie<K, V> extends Table<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LpmTrie<K, V>> {
-    return tableSpec('LpmTrie', 'LPM_TRIE', withFlag(options, 'NO_PREALLOC'), (core) => new LpmTrie<K, V>(core, options))
+    return tableSpec(
+      'LpmTrie',
+      'LPM_TRIE',
+      withFlag(options, 'NO_PREALLOC'),
+      (core) => new LpmTrie<K, V>(core, options),
+    )
   }
 }

@@ -30,6 +30,9 @@ export interface Codecs<K, V> {
   readonly value: Codec<V>
 }
 
+/** A map as walking and bulk writing see it. */
+export type Target<K, V> = WalkTarget<K, V> & BulkTarget<K, V>
+
 /**
  * A map whose entries are reached by key. The hot operations allocate nothing: attr, key and value were packed and
  * addressed once; a call writes the key's bytes and goes.
@@ -143,19 +146,55 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     }
   }
 
+  /** The bytes of a key, as a text that two equal keys share. */
+  protected keyText(key: K): string {
+    return this.keyBytes(key).toString('latin1')
+  }
+
+  /** The bytes of a key, as the kernel compares them. */
+  protected keyBytes(key: K): Buffer {
+    const bytes = Buffer.alloc(this.key.size)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    writeAs('key', this.key, view, 0, key)
+    return bytes
+  }
+
+  /** `tryStore` under a key given as bytes. */
+  protected tryStoreBytes(key: Uint8Array, value: V, flags: number): string {
+    const calls = this.#enter()
+    try {
+      new Uint8Array(calls.view.buffer, calls.keyAt, this.key.size).set(key)
+      writeAs('value', this.value, calls.view, calls.valueAt, value)
+      return calls.tryUpdate(flags)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** `exists` of a key given as bytes. */
+  protected existsBytes(key: Uint8Array): boolean {
+    const calls = this.#enter()
+    try {
+      new Uint8Array(calls.view.buffer, calls.keyAt, this.key.size).set(key)
+      return calls.lookup(0)
+    } finally {
+      leave(calls)
+    }
+  }
+
   /** All entries, batch by batch where the kernel can; see walk.ts. */
   protected walk(flags = 0): Generator<[K, V], void, undefined> {
-    return walkEntries(this.#target(), flags)
+    return walkEntries(this.target(), flags)
   }
 
   /** How many entries there are, counted up to `limit`. */
   protected count(limit = Number.POSITIVE_INFINITY): number {
-    return countEntries(this.#target(), limit)
+    return countEntries(this.target(), limit)
   }
 
   /** Writes many entries, in as few calls as the kernel allows. */
   protected storeMany(entries: Iterable<readonly [K, V]>, flags: number): number {
-    if ((flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.#target(), entries, flags)
+    if ((flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.target(), entries, flags)
     // UPDATE_BATCH takes no condition (EINVAL).
     let done = 0
     for (const [key, value] of entries) {
@@ -171,16 +210,22 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** Deletes many keys, in as few calls as the kernel allows; how many of them were there. */
   protected removeMany(keys: Iterable<K>): number {
-    return deleteBulk(this.#target(), keys)
+    return deleteBulk(this.target(), keys)
+  }
+
+  /** Entries below which single calls cost less than the memory of a batch. */
+  protected get few(): number {
+    return 4
   }
 
   /** What walking and bulk writing need to know of this map. */
-  #target(): WalkTarget<K, V> & BulkTarget<K, V> {
+  protected target(): Target<K, V> {
     const map = this
     return {
       key: this.key,
       value: this.value,
       maxEntries: this.maxEntries,
+      few: this.few,
       keepsPosition: this.type !== 'LPM_TRIE',
       subject: this.subject,
       get fd() {

@@ -3,7 +3,15 @@ import { ArrayTable } from './array-table'
 import { perCpuCodec, type Sum, sumValues } from './per-cpu'
 import type { MapSpec } from './spec'
 import { TakingTable } from './table'
-import { type AnySize, type ArrayCodec, type ArrayOptions, indexedSpec, type TableCodecs, type TableOptions, tableSpec } from './table-options'
+import {
+  type AnySize,
+  type ArrayCodec,
+  type ArrayOptions,
+  indexedSpec,
+  type TableCodecs,
+  type TableOptions,
+  tableSpec,
+} from './table-options'
 
 /** A hash whose every value is a list: one value for each possible CPU, in the order of their numbers. */
 abstract class PerCpuTable<K, V> extends TakingTable<K, V[]> {
@@ -44,7 +52,12 @@ export class PerCpuHashMap<K, V> extends PerCpuTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<PerCpuHashMap<K, V>> {
-    return tableSpec('PerCpuHashMap', 'PERCPU_HASH', options, (core) => new PerCpuHashMap<K, V>(core, perCpuCodecs(options)))
+    return tableSpec(
+      'PerCpuHashMap',
+      'PERCPU_HASH',
+      options,
+      (core) => new PerCpuHashMap<K, V>(core, perCpuCodecs(options)),
+    )
   }
 }
 
@@ -78,7 +91,12 @@ export class LruPerCpuHashMap<K, V> extends PerCpuTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LruPerCpuHashMap<K, V>> {
-    return tableSpec('LruPerCpuHashMap', 'LRU_PERCPU_HASH', options, (core) => new LruPerCpuHashMap<K, V>(core, perCpuCodecs(options)))
+    return tableSpec(
+      'LruPerCpuHashMap',
+      'LRU_PERCPU_HASH',
+      options,
+      (core) => new LruPerCpuHashMap<K, V>(core, perCpuCodecs(options)),
+    )
   }
 }
 
@@ -115,7 +133,12 @@ export class PerCpuArrayMap<V> extends ArrayTable<V[]> {
   }
 
   static #any<V>(options: AnySize<ArrayOptions<V>>): MapSpec<PerCpuArrayMap<V>> {
-    return indexedSpec('PerCpuArrayMap', 'PERCPU_ARRAY', options, (core) => new PerCpuArrayMap<V>(core, { key: u32, value: perCpuCodec(options.value) }))
+    return indexedSpec(
+      'PerCpuArrayMap',
+      'PERCPU_ARRAY',
+      options,
+      (core) => new PerCpuArrayMap<V>(core, { key: u32, value: perCpuCodec(options.value) }),
+    )
   }
 
   /** The elements of all CPUs added up: numbers and bigints, or the fields of structs; undefined past the end. */

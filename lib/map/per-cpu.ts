@@ -51,9 +51,13 @@ export function add(a: unknown, b: unknown): unknown {
   if (typeof a === 'bigint' && typeof b === 'bigint') return a + b
   if (Array.isArray(a) && Array.isArray(b) && a.length === b.length) return a.map((x, i) => add(x, b[i]))
   if (isPlain(a) && isPlain(b)) {
-    return Object.fromEntries(Object.entries(a).map(([name, x]) => [name, add(x, (b as Record<string, unknown>)[name])]))
+    return Object.fromEntries(
+      Object.entries(a).map(([name, x]) => [name, add(x, (b as Record<string, unknown>)[name])]),
+    )
   }
-  throw new TypeError(`cannot add up ${typeof a} and ${typeof b}: only numbers, bigints, and structs and arrays of them`)
+  throw new TypeError(
+    `cannot add up ${typeof a} and ${typeof b}: only numbers, bigints, and structs and arrays of them`,
+  )
 }
 
 function isPlain(x: unknown): x is Record<string, unknown> {

@@ -113,7 +113,9 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** 'HashMap<u32, u64>'. */
   get typeName(): string {
-    return this.family.shape === '' ? this.family.name : `${this.family.name}<${this.family.shape.replace(' → ', ', ')}>`
+    return this.family.shape === ''
+      ? this.family.name
+      : `${this.family.name}<${this.family.shape.replace(' → ', ', ')}>`
   }
 
   /**

@@ -80,7 +80,10 @@ export function plainSpec<M extends BpfMap>(
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
   checkOptions(name, options)
-  return new MapSpec<M>({ name, type, shape: '', wrap, ...more }, { ...options, ...sizes, maxEntries: options.maxEntries })
+  return new MapSpec<M>(
+    { name, type, shape: '', wrap, ...more },
+    { ...options, ...sizes, maxEntries: options.maxEntries },
+  )
 }
 
 function checkOptions(name: string, options: unknown): void {
