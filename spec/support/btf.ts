@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { endianness, release } from 'node:os'
+import { needs } from './kernel'
 
 const LE = endianness() === 'LE'
 const VMLINUX = '/sys/kernel/btf/vmlinux'
@@ -262,20 +263,10 @@ let loaded: Btf | undefined
 /** The running kernel's BTF; where there is none the spec is pending, or fails under EBPF_REQUIRE_KERNEL=1. */
 export function kernelBtf(context: Mocha.Context): Btf {
   if (loaded === undefined) {
-    if (!existsSync(VMLINUX)) {
-      const reason = `the kernel has no ${VMLINUX} (CONFIG_DEBUG_INFO_BTF)`
-      if (process.env.EBPF_REQUIRE_KERNEL === '1') throw new Error(reason)
-      pending(context, reason)
-    }
+    needs(context, existsSync(VMLINUX), `${VMLINUX} (CONFIG_DEBUG_INFO_BTF)`)
     loaded = new Btf(readFileSync(VMLINUX))
   }
   return loaded
-}
-
-/** Makes the spec pending, and says why in its title. */
-export function pending(context: Mocha.Context, reason: string): never {
-  if (context.test) context.test.title += ` (pending: ${reason})`
-  return context.skip()
 }
 
 /** Where the kernel's version stands to 6.18, the one whose bpf.h is held to completely: below 0, 0, or above. */

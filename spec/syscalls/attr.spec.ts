@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import * as attr from '../../syscalls/attr'
 import * as cmd from '../../syscalls/uapi'
-import { type Btf, kernelAgainst618, kernelBtf, lacking, pending } from '../support/btf'
+import { type Btf, kernelAgainst618, kernelBtf, lacking } from '../support/btf'
 import { ATTR_LAYOUT, type Layout, LINK_CREATE_UNION, UNNAMED } from '../support/btf-attr'
+import { pending } from '../support/kernel'
 
 type Fields = Readonly<Record<string, unknown>>
 

@@ -2,7 +2,8 @@ import { expect } from 'chai'
 import { LE } from '../../syscalls/attr-common'
 import * as info from '../../syscalls/info'
 import * as uapi from '../../syscalls/uapi'
-import { type Btf, kernelAgainst618, kernelBtf, lacking, pending } from '../support/btf'
+import { type Btf, kernelAgainst618, kernelBtf, lacking } from '../support/btf'
+import { pending } from '../support/kernel'
 
 type Value = number | bigint | string | boolean | undefined | Tree
 type Tree = { readonly [name: string]: Value }
