@@ -99,7 +99,17 @@ export class KernelError extends Error {
 
   /** The same failure as one of many: `done` entries came before it. Its stack is this error's. */
   withDone(done: number): KernelError {
-    const error = new KernelError(-this.errno, { ...this.#about, done })
+    return this.#changed({ ...this.#about, done })
+  }
+
+  /** The same failure with a cause that only the caller could tell. */
+  withHint(hint: string): KernelError {
+    const description = this.#about.subject?.description ?? this.command
+    return this.#changed({ ...this.#about, subject: { description, hint: () => hint } })
+  }
+
+  #changed(about: About): KernelError {
+    const error = new KernelError(-this.errno, about)
     error.stack = `${error.name}: ${error.message}\n${(this.stack ?? '').split('\n').slice(1).join('\n')}`
     return error
   }

@@ -66,7 +66,7 @@ export function innerMismatch(template: MapAttributes, inner: MapAttributes): Ma
   const name = inner.name === '' ? 'the inner map' : `inner map '${inner.name}'`
   const differ = (attribute: string, expected: unknown, actual: unknown, more = '') =>
     new MapMismatchError(
-      `${name} does not fit the outer map's template: its ${attribute} is ${actual}, the template's ${expected}${more}`,
+      `${name} does not fit the outer map's template: its ${attribute} ${attribute === 'flags' ? 'are' : 'is'} ${actual}, the template's ${expected}${more}`,
       attribute,
       expected,
       actual,

@@ -2,7 +2,7 @@ import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
 import type { MapFlag, MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
-import { type CreateOptions, type Family, type MapCore, MapSpec, type OpenOptions } from './spec'
+import { type CreateOptions, type Family, isMapSpec, type MapCore, MapSpec, type OpenOptions } from './spec'
 
 /** What a map with keys and values of any size is made of. */
 export interface TableOptions<K, V> extends CreateOptions {
@@ -87,8 +87,15 @@ export function plainSpec<M extends BpfMap>(
 }
 
 function checkOptions(name: string, options: unknown): void {
-  if (typeof options === 'object' && options !== null) return
-  throw new TypeError(`${name} takes an object of options, not ${options === null ? 'null' : typeof options}`)
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`${name} takes an object of options, not ${options === null ? 'null' : typeof options}`)
+  }
+  const { inner, value } = options as { inner?: unknown; value?: unknown }
+  if (inner === undefined && !isMapSpec(value)) return
+  const instead = name.startsWith('PerCpuArray')
+    ? 'a PERCPU_ARRAY would store the fd of a map as a number; perCpuMaps({ inner }) makes one inner map for each CPU'
+    : 'HashOfMaps and ArrayOfMaps do: HashOfMaps.create({ key, inner, maxEntries })'
+  throw new TypeError(`${name} holds bytes, not maps: ${instead}`)
 }
 
 /** The same options with one more flag: one that the kernel insists on, or that an option of ours stands for. */

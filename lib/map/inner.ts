@@ -1,0 +1,93 @@
+import { mapCreate, mapTryOpenById } from '../../syscalls/bpf'
+import type { Subject } from '../../syscalls/errno'
+import { Handle } from '../handle/handle'
+import type { MapType } from './attributes'
+import type { BpfMap } from './bpf-map'
+import { fill } from './fillable'
+import { readAttributes } from './mismatch'
+import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec } from './spec'
+
+/** What the kernel takes for no inner map (bpf_map_meta_alloc in kernel/bpf/map_in_map.c, array_map_alloc_check). */
+const NOT_INNER: Partial<Record<MapType, string>> = {
+  ARRAY_OF_MAPS: 'outer maps do not nest: an inner map cannot hold maps itself (kernel: EINVAL)',
+  HASH_OF_MAPS: 'outer maps do not nest: an inner map cannot hold maps itself (kernel: EINVAL)',
+  PROG_ARRAY:
+    'a PROG_ARRAY belongs to one kind of program, so it cannot be exchanged as an inner map (kernel: ENOTSUPP)',
+  CGROUP_STORAGE: 'a CGROUP_STORAGE belongs to one program, so it cannot be an inner map (kernel: ENOTSUPP)',
+  PERCPU_CGROUP_STORAGE:
+    'a PERCPU_CGROUP_STORAGE belongs to one program, so it cannot be an inner map (kernel: ENOTSUPP)',
+  STRUCT_OPS: 'a STRUCT_OPS is an attached object, so it cannot be an inner map (kernel: ENOTSUPP)',
+}
+
+/** Refuses what the kernel would refuse as a template, with the reason that it does not give. */
+export function checkInnerSpec(outer: string, inner: unknown): asserts inner is MapSpec {
+  if (inner === undefined) {
+    throw new TypeError(
+      `${outer} needs \`inner\`, the spec of its inner maps: inner: HashMap.spec({ key, value, maxEntries })`,
+    )
+  }
+  if (!isMapSpec(inner)) {
+    const spec =
+      typeof inner === 'object' && inner !== null && 'spec' in inner ? ': a map was given, its .spec will do' : ''
+    throw new TypeError(`${outer}: \`inner\` must be a spec, such as HashMap.spec({ key, value, maxEntries })${spec}`)
+  }
+  const why = NOT_INNER[inner.family.type]
+  if (why !== undefined) throw new TypeError(`${outer}: ${why}`)
+}
+
+/** BPF_MAP_CREATE of an outer map. The template lives only for this call: the kernel copies what it needs of it. */
+export function createOuter(attributes: MapAttributes, inner: MapSpec, subject: Subject): number {
+  using template = inner.create()
+  return mapCreate({ ...createFields(attributes), inner_map_fd: template.fd }, subject)
+}
+
+/** A new inner map that holds the entries; closed where that fails. */
+export function createFilled<M extends BpfMap>(
+  template: MapSpec<M>,
+  content: Iterable<unknown>,
+  changes: { readonly name?: string; readonly maxEntries?: number },
+): M {
+  const inner = template.create(changes)
+  try {
+    const fillable = inner as Partial<Record<typeof fill, (entries: Iterable<unknown>) => void>>
+    if (fillable[fill] === undefined) {
+      throw new TypeError(`a ${template.typeName} cannot be filled from a list: install a map, made by createInner()`)
+    }
+    fillable[fill](content)
+    return inner
+  } catch (error) {
+    inner.close()
+    throw error
+  }
+}
+
+/** Opens an inner map by its id; undefined where it is gone. Needs CAP_SYS_ADMIN. */
+export function openInner<M extends BpfMap>(template: MapSpec<M>, id: number, subject: Subject): M | undefined {
+  const fd = mapTryOpenById(id, 0, subject)
+  if (fd === undefined) return undefined
+  return template.adopt(new Handle(fd, labelOf(template.family.name, '', id)))
+}
+
+/** The same for a map that may be of another kind: good for comparing its attributes, and for nothing else. */
+export function openUnchecked<M extends BpfMap>(template: MapSpec<M>, id: number, subject: Subject): M | undefined {
+  const fd = mapTryOpenById(id, 0, subject)
+  if (fd === undefined) return undefined
+  const handle = new Handle(fd, labelOf('map', '', id))
+  try {
+    return template.family.wrap({ handle, attributes: readAttributes(fd, subject), spec: template })
+  } catch (error) {
+    handle.close()
+    throw error
+  }
+}
+
+/** A second object for the same inner map, with an end of its own. */
+export function duplicateInner<M extends BpfMap>(template: MapSpec<M>, inner: M): M {
+  const handle = inner.handle.duplicate()
+  return template.family.wrap({ handle, attributes: inner.attributes, spec: template })
+}
+
+/** Anything that may stand where an inner map's content does, but a map. */
+export function isIterable(x: unknown): x is Iterable<unknown> {
+  return typeof x === 'object' && x !== null && Symbol.iterator in x
+}

@@ -1,0 +1,339 @@
+import { KernelError } from '../../syscalls/errno'
+import { BPF_ANY } from '../../syscalls/uapi'
+import { u32 } from '../codec'
+import { BpfMap, type MapInfo } from './bpf-map'
+import { updateBulk } from './bulk'
+import type { ContentOf } from './fillable'
+import { HeldMaps } from './held'
+import { createFilled, duplicateInner, isIterable, openInner, openUnchecked } from './inner'
+import { brief, summarize } from './inspect'
+import { type Codecs, KeyedMap } from './keyed-map'
+import { innerMismatch } from './mismatch'
+import type { Verifiable } from './outer-options'
+import { OuterWrites } from './outer-writes'
+import type { MapCore, MapSpec } from './spec'
+
+/** An inner map to install: one that exists, which stays the caller's, or the entries of one to be made. */
+export type InnerContent<M extends BpfMap> = M | ContentOf<M>
+
+/** How to make the inner map of a `set` with entries. */
+export interface InnerChanges {
+  /** Name of the new inner map; the template's where not given. */
+  readonly name?: string
+  /** Size of the new inner map; the template's where not given. Arrays need `dynamicSize: true` in the template. */
+  readonly maxEntries?: number
+}
+
+/** Times that a look-up is made again because the entry was replaced between reading its id and opening it. */
+const MAX_RACES = 64
+
+/** The plain data of an inner map: what its `snapshot()` gives, or its info where it cannot be read. */
+export type SnapshotOf<M> = M extends { snapshot(): infer S } ? S : MapInfo
+
+/**
+ * A map of maps. The kernel is asymmetric, and this class is not: maps and entries go in, maps and entries come out; the
+ * fds, ids and grace periods in between are its business.
+ */
+export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> {
+  /** What every inner map looks like; `createInner()` and `set` with entries make maps of it. */
+  readonly template: MapSpec<M>
+  readonly #held: HeldMaps<M> | undefined
+  #writes: OuterWrites<K, M> | undefined
+
+  protected constructor(core: MapCore, codecs: Omit<Codecs<K, number>, 'value'>, template: MapSpec<M>, hold: boolean) {
+    super(core, { key: codecs.key, value: u32 })
+    this.template = template
+    this.#held = hold ? new HeldMaps() : undefined
+  }
+
+  override close(): void {
+    this.#held?.close()
+    super.close()
+  }
+
+  /** An inner map that is certain to fit. The caller owns it; installing it does not change that. */
+  createInner(changes: InnerChanges = {}): M {
+    return this.template.create(changes)
+  }
+
+  /** A single call costs a wait for RCU, so two entries are worth a batch. */
+  protected override get few(): number {
+    return 2
+  }
+
+  /** BPF_MAP_UPDATE_ELEM of one entry; the kernel waits for an RCU grace period (8 to 9 ms up to Linux 6.18). */
+  protected install(key: K, content: InnerContent<M>, flags: number, changes: InnerChanges): void {
+    const { inner, own } = this.#prepare(content, changes)
+    let held = false
+    try {
+      this.store(key, inner.fd, flags)
+      held = this.#hold(key, own)
+    } catch (error) {
+      throw this.#explain(error, inner)
+    } finally {
+      if (!held) own?.close()
+    }
+  }
+
+  /**
+   * The map to install, and what of it is ours to close or to hold: a given one once it is certain to fit, else a new
+   * one, filled before anybody can see it.
+   */
+  #prepare(content: InnerContent<M>, changes: InnerChanges): { inner: M; own: M | undefined } {
+    if (content instanceof BpfMap) {
+      const mismatch = innerMismatch(this.template.attributes, content.attributes)
+      if (mismatch !== undefined) throw mismatch
+      const inner = content as M
+      return { inner, own: this.#held === undefined ? undefined : duplicateInner(this.template, inner) }
+    }
+    if (!isIterable(content)) {
+      const given = brief(content)
+      throw new TypeError(
+        `an inner map is given as a ${this.template.typeName}, or as its entries; ${given} is neither`,
+      )
+    }
+    const inner = createFilled(this.template, content, changes)
+    return { inner, own: inner }
+  }
+
+  /** Keeps what was installed, where that was asked for; whether it was taken over. */
+  #hold(key: K, own: M | undefined): boolean {
+    if (this.#held === undefined || own === undefined) return false
+    this.#held.put(this.keyText(key), own)
+    return true
+  }
+
+  /** EINVAL from an update means a misfit that our own comparison lets pass: this kernel compares more. */
+  #explain(error: unknown, inner: BpfMap): unknown {
+    if (!(error instanceof KernelError) || error.code !== 'EINVAL') return error
+    const [wanted, is] = [this.template.attributes.maxEntries, inner.attributes.maxEntries]
+    const size = wanted === is ? '' : `; its maxEntries is ${is}, the template's ${wanted}`
+    return error.withHint(`this kernel does not take ${inner.description} for like the outer map's template${size}`)
+  }
+
+  /** The id under a key, which is what the kernel really stores; undefined where there is none. */
+  idOf(key: K): number | undefined {
+    return this.lookup(key, 0)
+  }
+
+  /** Whether there is an inner map under this key. */
+  has(key: K): boolean {
+    return this.exists(key)
+  }
+
+  /**
+   * The inner map under a key, the caller's to close; undefined where there is none. Opening by id needs CAP_SYS_ADMIN,
+   * but for what `hold: true` has kept. Errors: EPERM.
+   */
+  open(key: K): M | undefined {
+    for (let races = 0; races < MAX_RACES; races++) {
+      const id = this.lookup(key, 0)
+      if (id === undefined) {
+        this.#held?.drop(this.keyText(key))
+        return undefined
+      }
+      const inner = this.#openId(key, id)
+      if (inner !== undefined) return inner
+    }
+    throw new Error(
+      `${this.description}: the entry ${brief(key)} was replaced ${MAX_RACES} times, each time between reading its id and opening it`,
+    )
+  }
+
+  #openId(key: K, id: number): M | undefined {
+    const held = this.#held?.get(this.keyText(key), id)
+    return held === undefined ? openInner(this.template, id, this.subject) : duplicateInner(this.template, held)
+  }
+
+  /**
+   * Runs a function on the inner map under a key and closes the map after it, after the promise where it returns one;
+   * undefined where there is none. Errors: EPERM, as `open`.
+   */
+  use<R>(key: K, run: (inner: M) => R): R | undefined {
+    const inner = this.open(key)
+    if (inner === undefined) return undefined
+    let pending = false
+    try {
+      const result = run(inner)
+      if (isPromise(result)) {
+        pending = true
+        return result.finally(() => inner.close()) as R
+      }
+      return result
+    } finally {
+      if (!pending) inner.close()
+    }
+  }
+
+  /** Deletes an entry: whether there was one. Its inner map goes with its last reference. Waits as `set` does. */
+  delete(key: K): boolean {
+    const was = this.remove(key)
+    this.#held?.drop(this.keyText(key))
+    return was
+  }
+
+  /** Deletes many keys in one call where the kernel can (HASH_OF_MAPS, Linux 6.0): how many of them were there. */
+  deleteMany(keys: Iterable<K>): number {
+    const list = [...keys]
+    try {
+      return this.removeMany(list)
+    } finally {
+      this.#dropAbsent(list)
+    }
+  }
+
+  /** Deletes every entry that is there; returns how many. */
+  clear(): number {
+    return this.deleteMany(this.keys())
+  }
+
+  /** After a delete that may have failed half-way: what is no longer there need not be held. */
+  #dropAbsent(keys: readonly K[]): void {
+    if (this.#held === undefined) return
+    for (const key of keys) if (this.closed || !this.exists(key)) this.#held.drop(this.keyText(key))
+  }
+
+  /**
+   * Installs many in one call, and so in one wait for RCU (Linux 6.0; one by one before). Every new inner map is made and
+   * filled before the first is installed; a KernelError's `done` says how many were installed before it.
+   * Returns how many there were.
+   */
+  setMany(entries: Iterable<readonly [K, InnerContent<M>]>): number {
+    return this.#writer().setMany(entries, (installs) => {
+      const pairs = installs.map(({ key, inner }): [K, number] => [key, inner.fd])
+      return updateBulk(this.target(), pairs, BPF_ANY)
+    })
+  }
+
+  /** `delete` off the event loop. Deletes asked for while one waits go out together in the next call. */
+  async deleteAsync(key: K): Promise<boolean> {
+    return (await this.deleteManyAsync([key])) === 1
+  }
+
+  /** `deleteMany` off the event loop: how many of the keys were there. */
+  async deleteManyAsync(keys: Iterable<K>): Promise<number> {
+    const list = [...keys]
+    try {
+      return await this.#writer().deleteAsync(list)
+    } finally {
+      if (!this.closed) this.#dropAbsent(list)
+    }
+  }
+
+  /** `setMany` off the event loop. The inner maps are made and filled before it returns. */
+  async setManyAsync(entries: Iterable<readonly [K, InnerContent<M>]>): Promise<number> {
+    return this.#writer().setAsync([...entries], BPF_ANY, {})
+  }
+
+  protected async installAsync(key: K, content: InnerContent<M>, flags: number, changes: InnerChanges): Promise<void> {
+    await this.#writer().setAsync([[key, content]], flags, changes)
+  }
+
+  #writer(): OuterWrites<K, M> {
+    this.#writes ??= new OuterWrites<K, M>({
+      handle: this.handle,
+      keyBytes: this.key.size,
+      subject: this.subject,
+      target: this.target(),
+      encode: (key) => this.keyBytes(key),
+      prepare: (content, changes) => this.#prepare(content, changes),
+      hold: (key, own) => this.#hold(key, own),
+      explain: (error, inner) => this.#explain(error, inner),
+    })
+    return this.#writes
+  }
+
+  /** @internal What checking an opened outer map against its spec needs. */
+  verifiable(): Verifiable<M> {
+    return {
+      description: this.description,
+      template: this.template,
+      firstInner: () => this.#firstInner(),
+      tryUpdate: (key, inner, flags) => this.tryStoreBytes(key, inner.fd, flags),
+      existsBytes: (key) => this.existsBytes(key),
+    }
+  }
+
+  #firstInner(): M | 'empty' | 'forbidden' {
+    try {
+      for (const [, id] of this.walk()) {
+        // Unchecked: what it looks like is the question.
+        const inner = openUnchecked(this.template, id, this.subject)
+        if (inner !== undefined) return inner
+      }
+      return 'empty'
+    } catch (error) {
+      // No CAP_SYS_ADMIN, or a write-only handle.
+      if (error instanceof KernelError && error.code === 'EPERM') return 'forbidden'
+      throw error
+    }
+  }
+
+  /** How many entries there are: counted by reading the map, as the kernel keeps no count. */
+  get size(): number {
+    return this.count()
+  }
+
+  /** Keys and the ids under them: cheap, and nothing to close. Empty slots of an array are passed over. */
+  entries(): Generator<[K, number], void, undefined> {
+    return this.walk()
+  }
+
+  *keys(): Generator<K, void, undefined> {
+    for (const [key] of this.walk()) yield key
+  }
+
+  [Symbol.iterator](): Generator<[K, number], void, undefined> {
+    return this.walk()
+  }
+
+  /**
+   * Keys and the inner maps under them, each closed when its step ends: `open(key)` gives one to keep. An entry that is
+   * replaced meanwhile is given as it then is; one that vanishes is passed over. Errors: EPERM, as `open`.
+   */
+  *inners(): Generator<[K, M], void, undefined> {
+    for (const [key, id] of this.walk()) {
+      const inner = this.#openId(key, id) ?? this.open(key)
+      if (inner === undefined) continue
+      try {
+        yield [key, inner]
+      } finally {
+        inner.close()
+      }
+    }
+  }
+
+  /** The whole tree as plain data: a Map from key to the inner map's own snapshot. Errors: EPERM, as `open`. */
+  snapshot(): Map<K, SnapshotOf<M>> {
+    const tree = new Map<K, SnapshotOf<M>>()
+    for (const [key, inner] of this.inners()) tree.set(key, snapshotOf(inner))
+    return tree
+  }
+
+  protected override inspectEntries(few: number) {
+    return summarize(
+      few,
+      (limit) => this.count(limit),
+      () => this.walk(),
+      ([key, id]) => `${brief(key)} → ${this.template.family.name}#${id}`,
+    )
+  }
+
+  protected override hint(command: string, code: string): string | undefined {
+    if (command === 'BPF_MAP_GET_FD_BY_ID' && code === 'EPERM') {
+      return 'an outer map gives back ids, and opening by id needs CAP_SYS_ADMIN, which this process lacks; { hold: true } keeps what it installs open, and a pin opens without it'
+    }
+    if (code === 'EINVAL' && /UPDATE/.test(command)) return "the inner map is not like the outer map's template"
+    if (code === 'EBADF' && /UPDATE/.test(command)) return "the inner map's fd is not open, or is no map"
+    return super.hint(command, code)
+  }
+}
+
+function snapshotOf<M extends BpfMap>(inner: M): SnapshotOf<M> {
+  const readable = inner as { snapshot?: () => SnapshotOf<M> }
+  return readable.snapshot === undefined ? (inner.info() as SnapshotOf<M>) : readable.snapshot()
+}
+
+function isPromise(x: unknown): x is Promise<unknown> {
+  return x instanceof Promise
+}
