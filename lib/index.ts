@@ -18,6 +18,7 @@ export {
   type HashOfMapsOptions,
   type OuterSetOptions,
 } from './map/hash-of-maps'
+export { mapIds } from './map/ids'
 export type { GetOptions, SetOptions } from './map/keyed-map'
 export { MapMismatchError } from './map/mismatch'
 export { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './map/outer'
