@@ -1,10 +1,11 @@
 /** One entry a call: what koffi and the codecs add to the system call. */
 import { atMost, type Benchmark, fasterThan, peerSide, timed } from '../harness'
+import { koffiEntries } from '../peers/koffi'
 import { calls } from './calls'
 import { createSharedMap, openNpmMaps } from './shared-map'
 import type { Peers, Suite } from './suite'
 
-const OPERATIONS = 20_000
+const OPERATIONS = 10_000
 
 const VERBS = {
   get: 'one lookup in a HASH u32 → u64 of 100,000 entries',
@@ -20,17 +21,19 @@ async function* benchmarks({ raw, npmBpf }: Peers): AsyncGenerator<Benchmark> {
   const npm = openNpmMaps(npmBpf, map.id)
   try {
     const ours = calls(map, timed)
+    const bare = calls(koffiEntries(map.fd), timed)
     const conv = typeof npm === 'string' ? npm : calls(npm.conv, timed)
     const bytes = typeof npm === 'string' ? npm : calls(npm.raw, timed)
     for (const verb of Object.keys(VERBS) as (keyof typeof VERBS)[]) {
       yield {
         name: verb,
         what: VERBS[verb],
-        rounds: 31,
+        rounds: 61,
         baseline: 'C',
         sides: [
           peerSide('C', raw, OPERATIONS, (c) => (n) => c.run(verb, n)),
           { name: 'ebpf-ts', operations: OPERATIONS, round: ours[verb] },
+          { name: 'koffi alone', operations: OPERATIONS, round: bare[verb] },
           peerSide('bpf', conv, OPERATIONS, (side) => side[verb]),
           peerSide('bpf raw', bytes, OPERATIONS, (side) => side[verb]),
         ],
