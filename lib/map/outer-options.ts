@@ -59,8 +59,8 @@ export function outerSpec<O extends BpfMap, M extends BpfMap>(
 export interface Verifiable<M extends BpfMap> {
   readonly description: string
   readonly template: MapSpec<M>
-  /** The first inner map that can be opened; 'empty', or 'forbidden' without CAP_SYS_ADMIN. */
-  firstInner(): M | 'empty' | 'forbidden'
+  /** The first inner map that can be opened; 'unreadable' where this handle may not even look for one. */
+  firstInner(): M | 'none' | 'unreadable'
   /** What BPF_MAP_UPDATE_ELEM of this map under such a key answers: '' for success, else a code. */
   tryUpdate(key: Uint8Array, inner: M, flags: number): string
   existsBytes(key: Uint8Array): boolean
@@ -80,7 +80,7 @@ export function verifyInner<M extends BpfMap>(outer: Verifiable<M>, keyBytes: nu
     using inner = first
     const mismatch = innerMismatch(outer.template.attributes, inner.attributes)
     if (mismatch !== undefined) throw wrongInner(outer, mismatch)
-  } else if (canProbe) {
+  } else if (first === 'none' && canProbe) {
     probeTemplate(outer, keyBytes)
   }
 }

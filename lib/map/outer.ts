@@ -254,19 +254,19 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     }
   }
 
-  #firstInner(): M | 'empty' | 'forbidden' {
+  #firstInner(): M | 'none' | 'unreadable' {
     try {
       for (const [, id] of this.walk()) {
         // Unchecked: what it looks like is the question.
         const inner = openUnchecked(this.template, id, this.subject)
         if (inner !== undefined) return inner
       }
-      return 'empty'
     } catch (error) {
-      // No CAP_SYS_ADMIN, or a write-only handle.
-      if (error instanceof KernelError && error.code === 'EPERM') return 'forbidden'
-      throw error
+      if (!(error instanceof KernelError) || error.code !== 'EPERM') throw error
+      // Without CAP_SYS_ADMIN no inner map can be opened; through a write-only handle not even the ids are told.
+      if (error.command !== 'BPF_MAP_GET_FD_BY_ID') return 'unreadable'
     }
+    return 'none'
   }
 
   /** How many entries there are: counted by reading the map, as the kernel keeps no count. */
