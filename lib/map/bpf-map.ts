@@ -179,8 +179,10 @@ export abstract class BpfMap implements Disposable {
     } catch (error) {
       trouble = ` (${(error as { code?: string }).code ?? 'unreadable'})`
     }
-    const size = found === undefined ? `${this.maxEntries}` : `${found.size}/${this.maxEntries}`
-    const header = `${this.description}${shape} ${size}${trouble} fd ${this.fd}`
+    // 0 where a map has no limit of its own: the storages.
+    const counts = [found?.size, this.maxEntries === 0 ? undefined : this.maxEntries].filter((n) => n !== undefined)
+    const size = counts.length === 0 ? '' : ` ${counts.join('/')}`
+    const header = `${this.description}${shape}${size}${trouble} fd ${this.fd}`
     return [header, ...(found?.lines ?? []).map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
   }
 }

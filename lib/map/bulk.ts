@@ -102,7 +102,7 @@ function removeEach<K, V>(target: BulkTarget<K, V>, keys: readonly K[], before: 
 }
 
 /** Runs one of many steps; its failure says how many came before it. */
-function counted(done: number, step: () => void): void {
+export function counted(done: number, step: () => void): void {
   try {
     step()
   } catch (error) {

@@ -99,6 +99,17 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     }
   }
 
+  /** BPF_MAP_LOOKUP_ELEM of a map without keys that is asked for a value: whether it has it. */
+  protected holds(value: V): boolean {
+    const calls = this.#enter()
+    try {
+      writeAs('value', this.value, calls.view, calls.valueAt, value)
+      return calls.lookup(0)
+    } finally {
+      leave(calls)
+    }
+  }
+
   /** BPF_MAP_LOOKUP_AND_DELETE_ELEM. */
   protected take(key: K, flags: number): V | undefined {
     const calls = this.#enter()

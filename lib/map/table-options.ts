@@ -30,9 +30,8 @@ export interface ArrayCodec<V> extends OpenOptions {
 }
 
 /** The same options for a map that is to be opened: it has its size already. */
-export type AnySize<Options extends { readonly maxEntries: number }> = Omit<Options, 'maxEntries'> & {
-  readonly maxEntries?: number
-}
+export type AnySize<Options extends { readonly maxEntries: number }> = Omit<Options, 'maxEntries'> &
+  OpenOptions & { readonly maxEntries?: number }
 
 /** The spec of a map with a key codec and a value codec, whose sizes are the kernel's. */
 export function tableSpec<M extends BpfMap, K, V>(
@@ -67,6 +66,23 @@ export function indexedSpec<M extends BpfMap, V>(
   return new MapSpec<M>(
     { name, type, shape: value.name, wrap, ...more },
     { ...options, keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
+  )
+}
+
+/** The spec of a map that has values and no keys. */
+export function valuesSpec<M extends BpfMap, V>(
+  name: string,
+  type: MapType,
+  options: CreateOptions & { readonly value: Codec<V>; readonly maxEntries?: number },
+  wrap: (core: MapCore) => M,
+  more: Partial<Family<M>> = {},
+): MapSpec<M> {
+  checkOptions(name, options)
+  const { value } = options
+  checkCodec(value)
+  return new MapSpec<M>(
+    { name, type, shape: value.name, wrap, ...more },
+    { ...options, keySize: 0, valueSize: value.size, maxEntries: options.maxEntries },
   )
 }
 
