@@ -76,6 +76,8 @@ export interface Family<M extends BpfMap> {
 }
 
 export interface MapSpecParts extends CreateOptions {
+  /** The kernel's number of a type that this library has no name for. */
+  readonly type?: number
   readonly keySize: number
   readonly valueSize: number
   readonly maxEntries: number | undefined
@@ -99,7 +101,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     if (parts.maxEntries !== undefined) checkU32('maxEntries', parts.maxEntries)
     if (numaNode !== undefined) checkU32('numaNode', numaNode)
     this.attributes = {
-      type: MAP_TYPES[family.type],
+      type: parts.type ?? MAP_TYPES[family.type],
       keySize: parts.keySize,
       valueSize: parts.valueSize,
       maxEntries: parts.maxEntries,

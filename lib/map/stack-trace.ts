@@ -38,7 +38,7 @@ export type StackFrame<B extends boolean> = B extends true ? BuildIdFrame : bigi
 const DEFAULT_DEPTH = 127
 
 /** struct bpf_stack_build_id: s32 status, u8 build_id[20], u64 offset or ip. */
-const BUILD_ID_BYTES = 32
+export const BUILD_ID_BYTES = 32
 /** enum bpf_stack_build_id_status. */
 const STATUS_EMPTY = 0
 const STATUS_VALID = 1
