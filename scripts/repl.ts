@@ -1,0 +1,42 @@
+/**
+ * npm run repl: a TypeScript shell in which `import { HashMap, u32 } from 'ebpf-ts'` is this clone, with types checked.
+ *
+ * The package refers to itself through its own `exports`, and so to dist/, which is built first where it is older than
+ * the sources.
+ */
+import { spawn } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { build, DIST, ROOT } from './build'
+
+/** When the newest of the files was written, in whole folders. */
+function newest(...paths: readonly string[]): number {
+  let time = 0
+  for (const path of paths) {
+    const stat = statSync(path)
+    time = Math.max(time, stat.mtimeMs)
+    if (stat.isDirectory()) time = Math.max(time, newest(...readdirSync(path).map((name) => join(path, name))))
+  }
+  return time
+}
+
+function isStale(): boolean {
+  const built = statSync(join(DIST, 'lib', 'index.d.ts'), { throwIfNoEntry: false })
+  if (built === undefined) return true
+  const sources = ['lib', 'syscalls', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts']
+  return newest(...sources.map((name) => join(ROOT, name))) > built.mtimeMs
+}
+
+if (isStale()) {
+  console.error('building ...')
+  if (!build(false)) console.error('the sources have errors, see above: the shell goes on with what was built')
+}
+const shell = spawn(process.execPath, [require.resolve('ts-node/dist/bin'), '--typeCheck', '-i'], {
+  cwd: ROOT,
+  stdio: 'inherit',
+})
+// Ctrl-C is the shell's: it ends a line there, and must not end this process.
+process.on('SIGINT', () => {})
+shell.on('exit', (code) => {
+  process.exitCode = code ?? 1
+})
