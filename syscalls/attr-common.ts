@@ -14,14 +14,18 @@ const LOW = LE ? 0 : 4
 const HIGH = LE ? 4 : 0
 
 /**
- * Writes a u64. A number (an address, below 2^53) is written in halves, because making a bigint of it would allocate.
+ * Writes a u64. A number (an address, below 2^53) is written in halves, because making a bigint of it would allocate;
+ * so it is checked here, where it is still whole.
  */
 export function put64(view: DataView, offset: number, value: number | bigint): void {
   if (typeof value === 'bigint') {
     view.setBigUint64(offset, value, LE)
   } else {
-    view.setUint32(offset + LOW, value, LE) // ToUint32 is modulo 2^32
-    view.setUint32(offset + HIGH, value / 2 ** 32, LE)
+    if (typeof value === 'number' && (!Number.isSafeInteger(value) || value < 0)) {
+      throw new RangeError(`${value} is neither an address nor a u64`)
+    }
+    view.setUint32(offset + LOW, value >>> 0, LE)
+    view.setUint32(offset + HIGH, Math.floor(value / 2 ** 32), LE)
   }
 }
 

@@ -1,7 +1,9 @@
 import { type Abi, abi, keepAlive } from './abi'
 import { packMapDeleteBatch, packMapLookupBatch, packMapUpdateBatch, readBatchCount } from './attr'
-import { bpf, bpfAsync, isTransient, MAX_TRIES } from './call'
+import { align8, checkBytes } from './buffer'
+import { isTransient, MAX_TRIES } from './call'
 import { errnoName } from './errno'
+import { checkFd } from './fd'
 import { NR } from './numbers'
 import {
   BPF_MAP_DELETE_BATCH,
@@ -47,6 +49,8 @@ export class BatchCalls {
     valueBytes: number,
   ) {
     if (!Number.isSafeInteger(capacity) || capacity < 1) throw new RangeError(`${capacity} is no room for a batch`)
+    checkBytes(keyBytes, 'a key')
+    checkBytes(valueBytes, 'a value')
     this.#seam = abi()
     this.#keyBytes = keyBytes
     this.#valueBytes = valueBytes
@@ -80,31 +84,26 @@ export class BatchCalls {
 
   /** BPF_MAP_UPDATE_BATCH of the first `count` keys and values. */
   update(fd: number, count: number, flags: number): BatchAnswer {
-    this.#packUpdate(fd, count, flags)
-    return this.#written(bpf(this.#seam, BPF_MAP_UPDATE_BATCH, this.#address, ATTR_BYTES), count)
+    return this.#write(BPF_MAP_UPDATE_BATCH, () => this.#packUpdate(fd, count, flags, 0), count)
   }
 
   /** BPF_MAP_DELETE_BATCH of `count` keys from number `from` on. */
   delete(fd: number, count: number, from = 0): BatchAnswer {
-    this.#packDelete(fd, count, from)
-    return this.#written(bpf(this.#seam, BPF_MAP_DELETE_BATCH, this.#address, ATTR_BYTES), count)
+    return this.#write(BPF_MAP_DELETE_BATCH, () => this.#packDelete(fd, count, from), count)
   }
 
   /** `update` on the thread pool: for outer maps, whose writes wait for an RCU grace period. */
-  async updateAsync(fd: number, count: number, from = 0): Promise<BatchAnswer> {
-    this.#packUpdate(fd, count, 0, from)
-    const keep = [this.#block]
-    return this.#written(await bpfAsync(this.#seam, BPF_MAP_UPDATE_BATCH, this.#address, ATTR_BYTES, keep), count)
+  updateAsync(fd: number, count: number, from = 0): Promise<BatchAnswer> {
+    return this.#writeAsync(BPF_MAP_UPDATE_BATCH, () => this.#packUpdate(fd, count, 0, from), count)
   }
 
   /** `delete` on the thread pool. */
-  async deleteAsync(fd: number, count: number, from = 0): Promise<BatchAnswer> {
-    this.#packDelete(fd, count, from)
-    const keep = [this.#block]
-    return this.#written(await bpfAsync(this.#seam, BPF_MAP_DELETE_BATCH, this.#address, ATTR_BYTES, keep), count)
+  deleteAsync(fd: number, count: number, from = 0): Promise<BatchAnswer> {
+    return this.#writeAsync(BPF_MAP_DELETE_BATCH, () => this.#packDelete(fd, count, from), count)
   }
 
   #read(command: number, fd: number, flags: number): BatchAnswer {
+    checkFd(fd)
     const position = this.#address + POSITION_FROM
     let result = 0
     for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -134,7 +133,40 @@ export class BatchCalls {
     return { count, code, errno: result < 0 ? -result : 0 }
   }
 
-  #packUpdate(fd: number, count: number, flags: number, from = 0): void {
+  /** Packed anew for each try, as the kernel writes over the count. */
+  #write(command: number, pack: () => void, count: number): BatchAnswer {
+    let result = 0
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      pack()
+      result = this.#seam.syscall(NR.bpf, command, this.#address, ATTR_BYTES)
+      if (!this.#isWorthAnotherTry(result, count)) break
+    }
+    return this.#written(result, count)
+  }
+
+  async #writeAsync(command: number, pack: () => void, count: number): Promise<BatchAnswer> {
+    let result = 0
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      pack()
+      result = await this.#seam.syscallAsync(NR.bpf, [command, this.#address, ATTR_BYTES], [this.#block])
+      if (!this.#isWorthAnotherTry(result, count)) break
+    }
+    return this.#written(result, count)
+  }
+
+  /** Entries that are done are not sent again: a key that is deleted already would end the second try. */
+  #isWorthAnotherTry(result: number, sent: number): boolean {
+    return isTransient(result) && this.#doneOf(sent) === 0
+  }
+
+  /** A refusal that comes before the first entry leaves the count as it was sent; one at an entry is always below it. */
+  #doneOf(sent: number): number {
+    const count = readBatchCount(this.view)
+    return count < sent ? count : 0
+  }
+
+  #packUpdate(fd: number, count: number, flags: number, from: number): void {
+    checkFd(fd)
     this.#checkCount(count, from)
     const keys = this.#address + this.keysAt + from * this.#keyBytes
     const values = this.#address + this.valuesAt + from * this.#valueBytes
@@ -142,6 +174,7 @@ export class BatchCalls {
   }
 
   #packDelete(fd: number, count: number, from: number): void {
+    checkFd(fd)
     this.#checkCount(count, from)
     const keys = this.#address + this.keysAt + from * this.#keyBytes
     packMapDeleteBatch(this.#clearAttr(), { map_fd: fd, keys, count })
@@ -162,12 +195,6 @@ export class BatchCalls {
   #written(result: number, sent: number): BatchAnswer {
     keepAlive(this.#block)
     if (result >= 0) return { count: sent, code: '', errno: 0 }
-    // A refusal that comes before the first entry leaves the count as it was sent; one at an entry is always below it.
-    const count = readBatchCount(this.view)
-    return { count: count < sent ? count : 0, code: errnoName(-result), errno: -result }
+    return { count: this.#doneOf(sent), code: errnoName(-result), errno: -result }
   }
-}
-
-function align8(bytes: number): number {
-  return (bytes + 7) & ~7
 }

@@ -11,9 +11,10 @@ import {
   readInfoLen,
   readNextId,
 } from './attr'
+import { type Bytes, checkObjectName, cstring, optionalBytes } from './buffer'
 import { call } from './call'
 import type { Subject } from './errno'
-import { checkFd, settleFd } from './fd'
+import { checkFd, checkKind, type FdKind, settleFd } from './fd'
 import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info'
 import {
   BPF_MAP_CREATE,
@@ -27,9 +28,20 @@ import {
 
 /** Typed calls of bpf(2) on maps, and on what every BPF object has: pins, ids, info. All throw KernelError. */
 
+/** What BPF_MAP_CREATE takes, under the kernel's names; the hash of its one program as bytes. */
+export type MapCreateFields = Omit<MapCreateAttr, 'excl_prog_hash' | 'excl_prog_hash_size'> & {
+  /** SHA-256 of the one program that may use the map. Linux 6.18 */
+  excl_prog_hash?: Bytes | undefined
+}
+
 /** BPF_MAP_CREATE. The caller owns the fd. */
-export function mapCreate(fields: MapCreateAttr, subject?: Subject): number {
-  return settleFd(call(BPF_MAP_CREATE, packMapCreate, fields, { subject }).result)
+export function mapCreate(fields: MapCreateFields, subject?: Subject): number {
+  checkObjectName(fields.map_name, 'map_name')
+  // 0 would be taken for "none": an outer map is then refused for its missing template, not for standard input.
+  if (fields.inner_map_fd !== undefined) checkFd(fields.inner_map_fd, 'inner_map_fd')
+  const hash = optionalBytes(fields.excl_prog_hash, 'excl_prog_hash')
+  const attr: MapCreateAttr = { ...fields, excl_prog_hash: hash.address, excl_prog_hash_size: hash.length }
+  return settleFd(call(BPF_MAP_CREATE, packMapCreate, attr, { subject, keep: fields }).result)
 }
 
 /** BPF_MAP_FREEZE: no more writes from user space, for good. Linux 5.2. */
@@ -66,12 +78,32 @@ export function mapInfo(fd: number, subject?: Subject): MapInfo {
   return readMapInfo(view, length)
 }
 
+/** What a caller of `objectInfo` has ready for the kernel to fill. */
+export interface InfoRequest {
+  /** What the fd must be, by its name in /proc: the kernel would read these addresses as those of another struct. */
+  readonly kind: FdKind
+  /** Writes addresses and sizes into the info before it is asked for. */
+  readonly pack: (info: DataView) => unknown
+  /** The buffers behind those addresses. */
+  readonly keep: unknown
+}
+
 /** BPF_OBJ_GET_INFO_BY_FD: up to `size` bytes of info, and how many the kernel filled. */
-export function objectInfo(fd: number, size: number, subject?: Subject): { view: DataView; length: number } {
+export function objectInfo(
+  fd: number,
+  size: number,
+  subject?: Subject,
+  request?: InfoRequest,
+): { view: DataView; length: number } {
   checkFd(fd)
   const buffer = new ArrayBuffer(size)
+  if (request !== undefined) {
+    checkKind(fd, request.kind)
+    request.pack(new DataView(buffer))
+  }
   const fields = { bpf_fd: fd, info_len: size, info: abi().addressOf(buffer) }
-  const { attr } = call(BPF_OBJ_GET_INFO_BY_FD, packObjGetInfoByFd, fields, { subject, keep: buffer })
+  const keep = [buffer, request]
+  const { attr } = call(BPF_OBJ_GET_INFO_BY_FD, packObjGetInfoByFd, fields, { subject, keep })
   return { view: new DataView(buffer), length: readInfoLen(attr) }
 }
 
@@ -88,13 +120,4 @@ export function objGet(path: string, fileFlags = 0, subject?: Subject): number {
   const name = cstring(path, 'path')
   const fields = { pathname: abi().addressOf(name), file_flags: fileFlags === 0 ? undefined : fileFlags }
   return settleFd(call(BPF_OBJ_GET, packObjGet, fields, { subject, keep: name }).result)
-}
-
-/** A NUL-terminated copy for the kernel to read. */
-export function cstring(text: string, what: string): ArrayBuffer {
-  if (typeof text !== 'string') throw new TypeError(`${what} must be a string, not ${typeof text}`)
-  if (text === '') throw new RangeError(`${what} must not be empty`)
-  if (text.includes('\0')) throw new RangeError(`${what} must not hold a NUL character`)
-  const bytes = new TextEncoder().encode(`${text}\0`)
-  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
 }

@@ -1,5 +1,6 @@
 import { type Abi, abi, keepAlive } from './abi'
-import { ATTR_SIZE } from './attr'
+import { ATTR_SIZE } from './attr-common'
+import { AttrView } from './attr-view'
 import { errnoName, type Subject, throwKernelError } from './errno'
 import { NR } from './numbers'
 import { commandName } from './uapi'
@@ -51,7 +52,7 @@ export interface CallOptions {
   /** What it is done to, for messages. */
   readonly subject?: Subject | undefined
   /** Codes that are answers, not failures: the reply's result is then negative. */
-  readonly mayFail?: readonly string[]
+  readonly mayFail?: readonly string[] | 'any'
   /** The buffers whose addresses are among the fields. */
   readonly keep?: unknown
 }
@@ -65,11 +66,11 @@ export function call<Fields>(
 ): Reply {
   const seam = abi()
   const buffer = new ArrayBuffer(ATTR_SIZE)
-  const attr = new DataView(buffer)
+  const attr = new AttrView(buffer, fields)
   const size = pack(attr, fields)
   const result = bpf(seam, command, seam.addressOf(buffer), size)
   keepAlive([buffer, options.keep])
-  if (result < 0 && options.mayFail?.includes(errnoName(-result)) !== true) {
+  if (result < 0 && options.mayFail !== 'any' && options.mayFail?.includes(errnoName(-result)) !== true) {
     throwKernelError(-result, { command: commandName(command), subject: options.subject })
   }
   return { result, attr }

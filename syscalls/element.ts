@@ -1,7 +1,9 @@
 import { endianness } from 'node:os'
-import { type Abi, abi } from './abi'
+import { type Abi, abi, keepAlive } from './abi'
+import { align8, checkBytes } from './buffer'
 import { bpf, bpfAsync } from './call'
 import { errnoName, type Subject, throwKernelError } from './errno'
+import { checkFd } from './fd'
 import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
@@ -44,6 +46,9 @@ export class ElementCalls {
 
   /** Sizes are those that the kernel copies: `valueBytes` of a per-CPU map counts every possible CPU. */
   constructor(fd: number, keyBytes: number, valueBytes: number, subject: Subject) {
+    checkFd(fd)
+    checkBytes(keyBytes, 'a key')
+    checkBytes(valueBytes, 'a value')
     this.#seam = abi()
     this.#subject = subject
     this.valueAt = ATTR_BYTES + align8(keyBytes)
@@ -78,7 +83,9 @@ export class ElementCalls {
 
   /** BPF_MAP_DELETE_ELEM: whether there was such an entry. */
   delete(): boolean {
-    return this.#found(BPF_MAP_DELETE_ELEM, bpf(this.#seam, BPF_MAP_DELETE_ELEM, this.#address, DELETE_BYTES))
+    const result = bpf(this.#seam, BPF_MAP_DELETE_ELEM, this.#address, DELETE_BYTES)
+    keepAlive(this.view)
+    return this.#found(BPF_MAP_DELETE_ELEM, result)
   }
 
   /** BPF_MAP_UPDATE_ELEM. */
@@ -114,8 +121,10 @@ export class ElementCalls {
 
   #call(command: number, flags: number): number {
     this.view.setUint32(FLAGS_LOW, flags, LE)
-    // `this` holds the block, and is used after the call: by the read of the answer, and by `state`.
-    return bpf(this.#seam, command, this.#address, ATTR_BYTES)
+    const result = bpf(this.#seam, command, this.#address, ATTR_BYTES)
+    // Not every caller uses `this`, which holds the block, after the call.
+    keepAlive(this.view)
+    return result
   }
 
   #fail(command: number, result: number): never {
@@ -135,6 +144,7 @@ export class KeyWalk {
   readonly #subject: Subject
 
   constructor(keyBytes: number, subject: Subject) {
+    checkBytes(keyBytes, 'a key')
     this.#seam = abi()
     this.#subject = subject
     this.#keyBytes = keyBytes
@@ -150,6 +160,7 @@ export class KeyWalk {
    * begin again (man 2 bpf): whoever walks has to notice. The fd is asked for at each step: it may be closed by then.
    */
   next(fd: number): boolean {
+    checkFd(fd)
     this.view.setUint32(MAP_FD, fd, LE)
     const result = bpf(this.#seam, BPF_MAP_GET_NEXT_KEY, this.#address, NEXT_KEY_BYTES)
     if (result === -ENOENT) return false
@@ -162,7 +173,3 @@ export class KeyWalk {
 }
 
 const ENOENT = 2
-
-function align8(bytes: number): number {
-  return (bytes + 7) & ~7
-}

@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs'
 import { abi } from './abi'
 import { type Subject, throwKernelError } from './errno'
 import { NR } from './numbers'
@@ -14,6 +15,27 @@ export function checkFd(fd: number, what = 'fd'): void {
     const why = fd === 0 ? ': 0 is standard input' : ''
     throw new RangeError(`${fd} is not a file descriptor of a BPF object${why} (${what})`)
   }
+}
+
+/** The same for several, by their names in the attr; those that are undefined are not given. */
+export function checkFds(fds: Readonly<Record<string, number | undefined>>): void {
+  for (const [name, fd] of Object.entries(fds)) if (fd !== undefined) checkFd(fd, name)
+}
+
+/** The kinds of BPF objects, as the links in /proc/self/fd name them: 'anon_inode:bpf-map'. */
+const KINDS = ['bpf-map', 'bpf-prog', 'bpf_link', 'btf', 'bpf-token', 'bpf_iter'] as const
+export type FdKind = (typeof KINDS)[number]
+
+/** Refuses the fd of a BPF object of another kind. What /proc does not tell is left to the kernel. */
+export function checkKind(fd: number, kind: FdKind): void {
+  let link: string
+  try {
+    link = readlinkSync(`/proc/thread-self/fd/${fd}`)
+  } catch {
+    return
+  }
+  const found = KINDS.find((name) => link === `anon_inode:${name}` || link === `anon_inode:[${name}]`)
+  if (found !== undefined && found !== kind) throw new TypeError(`fd ${fd} is a ${found}, not a ${kind}`)
 }
 
 /**

@@ -1,5 +1,6 @@
+import { isArrayBuffer } from 'node:util/types'
 import type { Abi, Watch } from './abi'
-import { SYSCALLS } from './numbers'
+import { IS_32_BIT, SYSCALLS } from './numbers'
 
 /**
  * The seam over koffi and libc. Everything that koffi does not do for its callers is done here, once:
@@ -18,7 +19,8 @@ type Async6 = (...args: [...number[], (error: unknown, result: number) => void])
  */
 const MAX_ASYNC = 2
 
-const MAX_ADDRESS = 2 ** 53
+/** A register, as far as a number holds one exactly. */
+const REGISTER_END = IS_32_BIT ? 2 ** 32 : 2 ** 53
 
 class PlatformError extends Error {
   readonly code = 'ERR_EBPF_PLATFORM'
@@ -60,22 +62,27 @@ export function loadLibc(): Abi {
   function startAsync(nr: number, args: readonly number[], keep: readonly object[]): Promise<number> {
     return new Promise((resolve, reject) => {
       const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args
+      // koffi does not keep what an address points at; this set does. One entry a call, whoever else keeps the same.
+      const held = { keep }
+      const end = () => {
+        inFlight.delete(held)
+        running--
+        waiting.shift()?.()
+      }
       const run = () => {
         running++
+        inFlight.add(held)
         try {
           async6(nr, a, b, c, d, e, f, (error, result) => {
             // errno of this callback is the call's own; anything that calls into libc would replace it.
             const value = result === -1 ? -errno() : result
-            inFlight.delete(keep)
-            running--
-            waiting.shift()?.()
+            end()
             if (error) reject(error)
             else resolve(value)
           })
-          // koffi does not keep what an address points at; this set does, until the callback.
-          inFlight.add(keep)
         } catch (error) {
-          running--
+          // The next one's turn, or those that wait would wait for ever.
+          end()
           reject(error)
         }
       }
@@ -103,7 +110,8 @@ export function loadLibc(): Abi {
     },
 
     addressOf(buffer) {
-      if (!(buffer instanceof ArrayBuffer)) throw new TypeError('only an ArrayBuffer has an address for the kernel')
+      // Not instanceof: a buffer of another context (node:vm, a test runner) is one as well.
+      if (!isArrayBuffer(buffer)) throw new TypeError('only an ArrayBuffer has an address for the kernel')
       // koffi answers 0 for both: the kernel would be given NULL.
       if (buffer.byteLength === 0) throw new RangeError('an empty or detached ArrayBuffer has no address')
       if ((buffer as { resizable?: boolean }).resizable === true) {
@@ -124,16 +132,16 @@ export function loadLibc(): Abi {
   }
 }
 
-const inFlight = new Set<readonly object[]>()
+const inFlight = new Set<object>()
 
 /** What fits a register as koffi takes it: it wraps anything else in silence. */
 function isRegister(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value < MAX_ADDRESS
+  return Number.isInteger(value) && value >= 0 && value < REGISTER_END
 }
 
 function badArgument(values: readonly number[]): RangeError {
   const bad = values.find((value) => !isRegister(value))
-  return new RangeError(`${String(bad)} cannot be a system call's argument: integers from 0 to 2^53 - 1 can`)
+  return new RangeError(`${String(bad)} cannot be a system call's argument: integers from 0 to ${REGISTER_END - 1} can`)
 }
 
 function startWatch(koffi: Koffi, fd: number, callback: () => void): Watch {

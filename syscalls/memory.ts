@@ -57,7 +57,13 @@ const collected = new FinalizationRegistry<{ address: number; length: number }>(
 })
 
 function makeRegion(address: number, length: number): Region {
-  const buffer = abi().viewOf(address, length)
+  let buffer: ArrayBuffer
+  try {
+    buffer = abi().viewOf(address, length)
+  } catch (error) {
+    unmap(address, length)
+    throw error
+  }
   collected.register(buffer, { address, length })
   let closed = false
   const close = () => {

@@ -63,6 +63,12 @@ export class Btf {
     return this.find(name, STRUCT)
   }
 
+  /** The id of the function of that name, as attach_btf_id has it. */
+  func(name: string): number {
+    for (let id = 1; id < this.at.length; id++) if (this.kind(id) === FUNC && this.nameOf(id) === name) return id
+    throw new Error(`no function ${name} in the kernel's BTF`)
+  }
+
   union(name: string): number {
     return this.find(name, UNION)
   }

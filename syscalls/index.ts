@@ -1,0 +1,24 @@
+/**
+ * The kernel boundary for who wants no more than that: bpf(2) with typed calls, one a command, and the seam behind which
+ * it can be replaced. `lib/` is built on nothing else.
+ */
+export { type Abi, abi, keepAlive, setAbi, type Watch } from './abi'
+export { type BatchAnswer, BatchCalls } from './batch'
+export * from './bpf'
+export * from './bpf-attach'
+export * from './bpf-btf'
+export * from './bpf-link'
+export * from './bpf-prog'
+export * from './bpf-test-run'
+export * from './bpf-token'
+export type { Bytes } from './buffer'
+export { ElementCalls, KeyWalk } from './element'
+export { type About, errnoName, KernelError, type Subject } from './errno'
+export { checkFd, closeFd, duplicateFd } from './fd'
+export type { BtfInfo, LinkInfo, MapInfo, ProgInfo, TokenInfo } from './info'
+export type { LinkInfoBuffers } from './link-info-buffers'
+export type { LinkCreateTarget } from './link-target'
+export { mapAnonymous, mapFile, PROT_READ, PROT_WRITE, type Region } from './memory'
+export { watchReadable } from './poll'
+export { type Capability, hasCapability } from './privilege'
+export * from './uapi'
