@@ -86,10 +86,22 @@ export class Handle implements Disposable {
     if (this.#users === 0) this.#release()
   }
 
+  /** Ends the handle and leaves the fd open: for an fd that was the caller's, and stays so. */
+  disown(): number {
+    const fd = this.fd
+    this.#closed = true
+    this.#forget()
+    return fd
+  }
+
   #release(): void {
+    this.#forget()
+    closeFd(this.#owned.fd)
+  }
+
+  #forget(): void {
     collected.unregister(this)
     ofThisWorker?.delete(this.#owned)
-    closeFd(this.#owned.fd)
   }
 
   [Symbol.dispose](): void {

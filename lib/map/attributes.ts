@@ -126,3 +126,17 @@ export function checkU32(what: string, value: number, least = 0): void {
     throw new RangeError(`${value} cannot be ${what}: integers from ${least} to 4294967295 can`)
   }
 }
+
+/** A u64 attribute as a bigint; refuses what a DataView would wrap in silence. */
+export function checkU64(what: string, value: number | bigint): bigint {
+  if (typeof value !== 'number' && typeof value !== 'bigint') {
+    throw new TypeError(`${what} must be a number or a bigint, not ${typeof value}`)
+  }
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    throw new RangeError(`${value} cannot be ${what}: integers can, above 2^53 as bigints`)
+  }
+  if (value < 0 || value > 0xffffffffffffffffn) {
+    throw new RangeError(`${value} cannot be ${what}: integers from 0 to 2^64 - 1 can`)
+  }
+  return BigInt(value)
+}

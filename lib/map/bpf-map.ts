@@ -32,7 +32,7 @@ export interface MapInfo {
 }
 
 /** statfs(2) f_type of a bpf file system (include/uapi/linux/magic.h). */
-const BPF_FS_MAGIC = 0xcafe4a11
+const BPF_FS_MAGIC = 0xcafe4a11n
 
 /** Entries up to which `util.inspect` lists them. */
 const FEW = 8
@@ -202,7 +202,9 @@ function subjectOf(map: BpfMap): Subject {
 /** Unlinks a pin; false where there was none. Refuses a path that is not on a bpf file system. */
 export function removePin(path: string): boolean {
   try {
-    if (statfsSync(path).type !== BPF_FS_MAGIC) throw new RangeError(`${path} is not on a bpf file system: no pin`)
+    // f_type is a signed int on 32-bit machines, and arrives sign-extended.
+    const { type } = statfsSync(path, { bigint: true })
+    if (BigInt.asUintN(32, type) !== BPF_FS_MAGIC) throw new RangeError(`${path} is not on a bpf file system: no pin`)
     unlinkSync(path)
     return true
   } catch (error) {

@@ -1,7 +1,7 @@
 import { BatchCalls } from '../../syscalls/batch'
 import { KernelError, type Subject, throwKernelError } from '../../syscalls/errno'
 import { type Codec, withPath } from '../codec'
-import { batchCapacity } from './walk'
+import { batchCapacity, type WalkTarget } from './walk'
 
 /** Writing and deleting many entries: batch commands, and one by one where the kernel has none. */
 export interface BulkTarget<K, V> {
@@ -72,6 +72,33 @@ export function deleteBulk<K, V>(target: BulkTarget<K, V>, keys: Iterable<K>): n
     passed += chunk.length
   }
   return there
+}
+
+/**
+ * Empties a map: a batch at a time is read and deleted in one call, the others by their keys. What is read is not looked
+ * at. Deleting key after key from the front would be quadratic: each search for the first key passes the empty buckets.
+ */
+export function clearBulk<K, V>(target: WalkTarget<K, V>, byKey: () => number): number {
+  const command = 'BPF_MAP_LOOKUP_AND_DELETE_BATCH'
+  if (target.lacks(command)) return byKey()
+  const [keyBytes, valueBytes] = [target.key.size, target.value.size]
+  let calls = new BatchCalls(batchCapacity(target.maxEntries, keyBytes + valueBytes), keyBytes, valueBytes)
+  let cleared = 0
+  for (;;) {
+    const answer = calls.lookupAndDelete(target.fd, 0)
+    cleared += answer.count
+    if (answer.code === 'ENOENT') return cleared
+    if (answer.code === 'ENOTSUPP') {
+      target.setLacks(command)
+      return cleared + byKey()
+    }
+    if (answer.code === 'ENOSPC' && calls.capacity < target.maxEntries) {
+      // A bucket holds more entries than there is room for.
+      calls = calls.larger(Math.min(calls.capacity * 4, target.maxEntries))
+    } else if (answer.code !== '') {
+      throwKernelError(answer.errno, { command, subject: target.subject, done: cleared })
+    }
+  }
 }
 
 function chunkSize<K, V>({ key, value }: BulkTarget<K, V>): number {

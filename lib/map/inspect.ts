@@ -1,13 +1,23 @@
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 
 /** One entry as a line below a map's header: `443 → 1n`. */
 export function entryLine(key: unknown, value: unknown): string {
   return `${brief(key)} → ${brief(value)}`
 }
 
-/** A value on one line. */
+/** A value on one line; bytes in hexadecimal. */
 export function brief(value: unknown): string {
-  return inspect(value, { depth: 3, breakLength: Number.POSITIVE_INFINITY, compact: 3, maxArrayLength: 8 })
+  if (types.isUint8Array(value)) return hex(value)
+  return inspect(value, { depth: 3, breakLength: Number.POSITIVE_INFINITY, compact: true, maxArrayLength: 8 })
+}
+
+/** Bytes that are shown of a value. */
+const SHOWN_BYTES = 32
+
+function hex(bytes: Uint8Array): string {
+  const shown = Array.from(bytes.subarray(0, SHOWN_BYTES), (byte) => byte.toString(16).padStart(2, '0'))
+  if (bytes.length > SHOWN_BYTES) shown.push(`... ${bytes.length - SHOWN_BYTES} more`)
+  return `<${shown.join(' ')}>`
 }
 
 /** Entries that are counted for a header before it says "more than". */

@@ -1,5 +1,5 @@
 import { mapCreate } from '../../syscalls/bpf'
-import { btfLoad } from '../../syscalls/btf-load'
+import { btfLoad } from '../../syscalls/bpf-btf'
 import type { Subject } from '../../syscalls/errno'
 import { closeFd } from '../../syscalls/fd'
 import { MINIMAL_KEY_ID, MINIMAL_VALUE_ID, minimalBtf } from '../btf/minimal'
@@ -79,7 +79,7 @@ function buildStorage(attributes: MapAttributes, subject: Subject): number {
   }
   const fields = createFields(attributes)
   if (attributes.btf !== undefined) return mapCreate(fields, told)
-  const btf = btfLoad(minimalBtf(attributes.valueSize), subject)
+  const btf = btfLoad({ btf: minimalBtf(attributes.valueSize) }, subject)
   try {
     const ids = { btf_key_type_id: MINIMAL_KEY_ID, btf_value_type_id: MINIMAL_VALUE_ID }
     return mapCreate({ ...fields, btf_fd: btf, ...ids }, told)

@@ -1,7 +1,7 @@
 import { endianness } from 'node:os'
 import { mapNextId, mapOpenById, mapTryOpenById, objGet } from '../../syscalls/bpf'
 import { KernelError } from '../../syscalls/errno'
-import { duplicateFd } from '../../syscalls/fd'
+import { checkFd, checkKind, duplicateFd } from '../../syscalls/fd'
 import { bytes, type Codec } from '../codec'
 import { Handle } from '../handle/handle'
 import { Arena } from './arena'
@@ -22,7 +22,7 @@ import { RawMap } from './raw'
 import { CpuMap, DevMap, DevMapHash } from './redirect'
 import { RingBuf, UserRingBuf } from './ring'
 import { ReuseportSockArray, SockHash, SockMap, XskMap } from './sockets'
-import { type MapAttributes, type MapSpec, type OpenOptions, openFlags } from './spec'
+import { type MapAttributes, type MapSpec, mapHandle, type OpenOptions, openFlags } from './spec'
 import { BUILD_ID_BYTES, StackTrace } from './stack-trace'
 
 const LE = endianness() === 'LE'
@@ -86,6 +86,8 @@ export function openMap<K = Uint8Array, V = Uint8Array>(
     throw new TypeError('openMap takes { id }, { pin } or { fd }, and codecs behind it')
   }
   if ('fd' in source) {
+    checkFd(source.fd)
+    checkKind(source.fd, 'bpf-map')
     const subject = { description: `fd ${source.fd}` }
     return specOf(readAttributes(source.fd, subject), source.fd, options).fromFd(source.fd)
   }
@@ -124,7 +126,7 @@ function openPin(path: string, options: OpenOptions): Handle {
 function adopt<K, V>(handle: Handle, options: OpenMapOptions<K, V>): OpenedMap<K, V> {
   let spec: MapSpec<OpenedMap<K, V>>
   try {
-    spec = specOf(readAttributes(handle.fd, { description: handle.what }), handle.fd, options)
+    spec = specOf(readAttributes(mapHandle(handle).fd, { description: handle.what }), handle.fd, options)
   } catch (error) {
     handle.close()
     throw error

@@ -1,9 +1,9 @@
 import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
-import { checkFd } from '../../syscalls/fd'
+import { checkFd, checkKind } from '../../syscalls/fd'
 import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi'
 import { Handle } from '../handle/handle'
-import { checkName, checkU32, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
+import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { readAttributes, verifyShape } from './mismatch'
 
@@ -100,13 +100,14 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     checkU32('valueSize', parts.valueSize)
     if (parts.maxEntries !== undefined) checkU32('maxEntries', parts.maxEntries)
     if (numaNode !== undefined) checkU32('numaNode', numaNode)
+    if (btf !== undefined) checkBtf(btf)
     this.attributes = {
       type: parts.type ?? MAP_TYPES[family.type],
       keySize: parts.keySize,
       valueSize: parts.valueSize,
       maxEntries: parts.maxEntries,
       flags: flagBits(flags) | (numaNode === undefined ? 0 : MAP_FLAGS.NUMA_NODE),
-      mapExtra: BigInt(mapExtra),
+      mapExtra: checkU64('mapExtra', mapExtra),
       numaNode,
       name,
       btf,
@@ -147,7 +148,8 @@ export class MapSpec<M extends BpfMap = BpfMap> {
   /** Opens the map pinned at a path. Errors: ENOENT, EACCES; MapMismatchError where it is another kind. */
   fromPin(path: string, options: OpenOptions = {}): M {
     const fd = objGet(path, openFlags(options), { description: path })
-    return this.adopt(new Handle(fd, `${this.family.name} pinned at ${path}`))
+    const handle = new Handle(fd, `${this.family.name} pinned at ${path}`)
+    return wrapOrClose(handle, () => this.#wrap(mapHandle(handle)))
   }
 
   /**
@@ -156,20 +158,28 @@ export class MapSpec<M extends BpfMap = BpfMap> {
    */
   fromFd(fd: number): M {
     checkFd(fd)
-    const subject = { description: `fd ${fd}` }
-    verifyShape(this, readAttributes(fd, subject))
-    return this.adopt(new Handle(fd, labelOf(this.family.name, '')))
+    checkKind(fd, 'bpf-map')
+    verifyShape(this, readAttributes(fd, { description: `fd ${fd}` }))
+    const handle = new Handle(fd, labelOf(this.family.name, ''))
+    try {
+      return this.#wrap(handle)
+    } catch (error) {
+      handle.disown()
+      throw error
+    }
   }
 
   /** Wraps a handle of a map that exists, once it is certain that this description fits; closes it where it does not. */
   adopt(handle: Handle): M {
-    return wrapOrClose(handle, () => {
-      const attributes = readAttributes(handle.fd, { description: handle.what })
-      verifyShape(this, attributes)
-      const map = this.family.wrap({ handle, attributes, spec: this })
-      this.family.verify?.(map)
-      return map
-    })
+    return wrapOrClose(handle, () => this.#wrap(handle))
+  }
+
+  #wrap(handle: Handle): M {
+    const attributes = readAttributes(handle.fd, { description: handle.what })
+    verifyShape(this, attributes)
+    const map = this.family.wrap({ handle, attributes, spec: this })
+    this.family.verify?.(map)
+    return map
   }
 }
 
@@ -219,6 +229,18 @@ function wrapOrClose<T>(handle: Handle, make: () => T): T {
     handle.close()
     throw error
   }
+}
+
+/** The handle, once it is certain to be a map's: the info of a program has other fields in the same places. */
+export function mapHandle(handle: Handle): Handle {
+  checkKind(handle.fd, 'bpf-map')
+  return handle
+}
+
+function checkBtf({ fd, keyTypeId, valueTypeId }: MapBtf): void {
+  checkFd(fd, 'btf.fd')
+  checkU32('btf.keyTypeId', keyTypeId)
+  checkU32('btf.valueTypeId', valueTypeId)
 }
 
 /** The properties that are not undefined: `{ name: undefined }` changes nothing. */
