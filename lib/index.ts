@@ -26,4 +26,4 @@ export { PerCpuMaps, type PerCpuMapsOptions, perCpuMaps } from './map/per-cpu-ma
 export { LruPerCpuHashMap, PerCpuArrayMap, PerCpuHashMap } from './map/per-cpu-tables'
 export type { CreateOptions, MapAttributes, MapBtf, MapSpec, OpenOptions } from './map/spec'
 export type { ArrayCodec, ArrayOptions, TableCodecs, TableOptions } from './map/table-options'
-export { IterationError } from './map/walk'
+export { IterationError } from './map/seen-keys'

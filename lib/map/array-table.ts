@@ -43,19 +43,19 @@ export abstract class ArrayTable<V> extends KeyedMap<number, V> implements Filla
     return this
   }
 
-  entries(): Generator<[number, V], void, undefined> {
+  entries(): IterableIterator<[number, V]> {
     return this.walk()
   }
 
-  *keys(): Generator<number, void, undefined> {
+  *keys(): IterableIterator<number> {
     for (let index = 0; index < this.length; index++) yield index
   }
 
-  *values(): Generator<V, void, undefined> {
-    for (const [, value] of this.walk()) yield value
+  values(): IterableIterator<V> {
+    return this.walkValues()
   }
 
-  [Symbol.iterator](): Generator<[number, V], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[number, V]> {
     return this.walk()
   }
 

@@ -1,11 +1,10 @@
 import { ElementCalls } from '../../syscalls/element'
-import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi'
 import { type Codec, withPath } from '../codec'
 import { BpfMap } from './bpf-map'
-import { type BulkTarget, deleteBulk, updateBulk } from './bulk'
+import { type BulkTarget, checkEntry, clearBulk, counted, deleteBulk, updateBulk } from './bulk'
 import type { MapCore } from './spec'
-import { countEntries, type WalkTarget, walkEntries } from './walk'
+import { countEntries, type WalkTarget, walkEntries, walkKeys, walkValues } from './walk'
 
 /** How to read an entry. */
 export interface GetOptions {
@@ -76,11 +75,17 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     return made
   }
 
+  /** After a codec has run: it may have closed this very map, and its fd may by now be something else's. */
+  #stillOpen(): void {
+    if (this.handle.closed) void this.handle.fd // throws
+  }
+
   /** BPF_MAP_LOOKUP_ELEM. */
   protected lookup(key: K, flags: number): V | undefined {
     const calls = this.#enter()
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
+      this.#stillOpen()
       if (!calls.lookup(flags)) return undefined
       return this.value.read(calls.view, calls.valueAt)
     } finally {
@@ -93,6 +98,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     const calls = this.#enter()
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
+      this.#stillOpen()
       return calls.lookup(0)
     } finally {
       leave(calls)
@@ -104,6 +110,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     const calls = this.#enter()
     try {
       writeAs('value', this.value, calls.view, calls.valueAt, value)
+      this.#stillOpen()
       return calls.lookup(0)
     } finally {
       leave(calls)
@@ -115,6 +122,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     const calls = this.#enter()
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
+      this.#stillOpen()
       if (!calls.lookupAndDelete(flags)) return undefined
       return this.value.read(calls.view, calls.valueAt)
     } finally {
@@ -128,6 +136,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
       writeAs('value', this.value, calls.view, calls.valueAt, value)
+      this.#stillOpen()
       calls.update(flags)
     } finally {
       leave(calls)
@@ -140,6 +149,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
       writeAs('value', this.value, calls.view, calls.valueAt, value)
+      this.#stillOpen()
       return calls.tryUpdate(flags)
     } finally {
       leave(calls)
@@ -151,6 +161,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     const calls = this.#enter()
     try {
       writeAs('key', this.key, calls.view, calls.keyAt, key)
+      this.#stillOpen()
       return calls.delete()
     } finally {
       leave(calls)
@@ -176,6 +187,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     try {
       new Uint8Array(calls.view.buffer, calls.keyAt, this.key.size).set(key)
       writeAs('value', this.value, calls.view, calls.valueAt, value)
+      this.#stillOpen()
       return calls.tryUpdate(flags)
     } finally {
       leave(calls)
@@ -194,8 +206,18 @@ export abstract class KeyedMap<K, V> extends BpfMap {
   }
 
   /** All entries, batch by batch where the kernel can; see walk.ts. */
-  protected walk(flags = 0): Generator<[K, V], void, undefined> {
+  protected walk(flags = 0): IterableIterator<[K, V]> {
     return walkEntries(this.target(), flags)
+  }
+
+  /** All keys; their values are not decoded. */
+  protected walkKeys(): IterableIterator<K> {
+    return walkKeys(this.target())
+  }
+
+  /** All values; their keys are not decoded. */
+  protected walkValues(): IterableIterator<V> {
+    return walkValues(this.target())
   }
 
   /** How many entries there are, counted up to `limit`. */
@@ -208,12 +230,9 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     if ((flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.target(), entries, flags)
     // UPDATE_BATCH takes no condition (EINVAL).
     let done = 0
-    for (const [key, value] of entries) {
-      try {
-        this.store(key, value, flags)
-      } catch (error) {
-        throw error instanceof KernelError ? error.withDone(done) : withPath(`entry ${done}`, error)
-      }
+    for (const entry of entries) {
+      checkEntry(entry, done)
+      counted(done, () => this.store(entry[0], entry[1], flags))
       done++
     }
     return done
@@ -222,6 +241,15 @@ export abstract class KeyedMap<K, V> extends BpfMap {
   /** Deletes many keys, in as few calls as the kernel allows; how many of them were there. */
   protected removeMany(keys: Iterable<K>): number {
     return deleteBulk(this.target(), keys)
+  }
+
+  /** Deletes all entries that are there; how many there were. */
+  protected removeAll(): number {
+    return clearBulk(this.target(), () => this.removeMany(this.#walkedKeys()))
+  }
+
+  *#walkedKeys(): Generator<K, void, undefined> {
+    for (const [key] of this.walk()) yield key
   }
 
   /** Entries below which single calls cost less than the memory of a batch. */

@@ -275,15 +275,15 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   }
 
   /** Keys and the ids under them: cheap, and nothing to close. Empty slots of an array are passed over. */
-  entries(): Generator<[K, number], void, undefined> {
+  entries(): IterableIterator<[K, number]> {
     return this.walk()
   }
 
-  *keys(): Generator<K, void, undefined> {
-    for (const [key] of this.walk()) yield key
+  keys(): IterableIterator<K> {
+    return this.walkKeys()
   }
 
-  [Symbol.iterator](): Generator<[K, number], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[K, number]> {
     return this.walk()
   }
 
@@ -291,7 +291,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
    * Keys and the inner maps under them, each closed when its step ends: `open(key)` gives one to keep. An entry that is
    * replaced meanwhile is given as it then is; one that vanishes is passed over. Errors: EPERM, as `open`.
    */
-  *inners(): Generator<[K, M], void, undefined> {
+  *inners(): IterableIterator<[K, M]> {
     for (const [key, id] of this.walk()) {
       const inner = this.#openId(key, id) ?? this.open(key)
       if (inner === undefined) continue

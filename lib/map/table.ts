@@ -46,7 +46,7 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
 
   /** Deletes every entry that is there. What others write meanwhile may stay. Returns how many were deleted. */
   clear(): number {
-    return this.removeMany(this.keys())
+    return this.removeAll()
   }
 
   /** How many entries there are: counted by reading the map, as the kernel keeps no count. */
@@ -55,19 +55,19 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
   }
 
   /** Safe while others write: an entry that is there all along is given once; see walk.ts. */
-  entries(): Generator<[K, V], void, undefined> {
+  entries(): IterableIterator<[K, V]> {
     return this.walk()
   }
 
-  *keys(): Generator<K, void, undefined> {
-    for (const [key] of this.walk()) yield key
+  keys(): IterableIterator<K> {
+    return this.walkKeys()
   }
 
-  *values(): Generator<V, void, undefined> {
-    for (const [, value] of this.walk()) yield value
+  values(): IterableIterator<V> {
+    return this.walkValues()
   }
 
-  [Symbol.iterator](): Generator<[K, V], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[K, V]> {
     return this.walk()
   }
 
