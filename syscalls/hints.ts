@@ -82,6 +82,7 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
     EPERM: 'the map is frozen already, or the handle was opened read-only',
     ENOTSUPP: 'maps of this type cannot be frozen',
   },
+  epoll_ctl: { EPERM: 'what this fd belongs to is always ready, like a regular file: there is nothing to wait for' },
 }
 
 /** What most likely is wrong when a command fails with a code; undefined where the code says it all. */

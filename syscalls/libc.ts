@@ -145,19 +145,21 @@ function badArgument(values: readonly number[]): RangeError {
 }
 
 function startWatch(koffi: Koffi, fd: number, callback: () => void): Watch {
+  let stopped = false
+  let due = false
+  const run = () => {
+    due = false
+    if (!stopped) callback()
+  }
+  // Later in this same turn of the event loop, and not from here: koffi swallows what its callback throws and never
+  // calls it again, and where process.exit() ends a worker thread in it, koffi ends the process.
   const handle = koffi.node.poll(fd, { readable: true }, () => {
-    try {
-      callback()
-    } catch (error) {
-      // koffi swallows what a callback throws and never calls it again.
-      process.nextTick(() => {
-        throw error
-      })
-    }
+    if (due) return
+    due = true
+    setImmediate(run)
   })
   // A handle that nobody references is collected, and stops.
   watching.add(handle)
-  let stopped = false
   return {
     stop() {
       if (stopped) return

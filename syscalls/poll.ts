@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads'
 import { type Abi, abi, keepAlive, type Watch } from './abi'
 import { LE, put64 } from './attr-common'
 import { throwKernelError } from './errno'
@@ -49,6 +50,9 @@ let lastToken = 0
  *
  * An exception of the callback becomes an uncaught exception of the process, and ends no watching.
  * Errors: EBADF, EPERM (regular files and other things that are always ready), EMFILE.
+ *
+ * A worker thread must not be ended by `terminate()` while it watches: no JavaScript runs then that could end koffi's
+ * poll, and the process aborts. Its own `process.exit()` is safe.
  */
 export function watchReadable(fd: number, callback: () => void): { close(): void } {
   checkFd(fd)
@@ -78,6 +82,7 @@ function openLoop(): Loop {
   const seam = abi()
   const epollFd = seam.syscall(NR.epoll_create1, EPOLL_CLOEXEC, 0, 0)
   if (epollFd < 0) throwKernelError(-epollFd, { syscall: 'epoll_create1', command: 'epoll_create1' })
+  endWithWorker()
   const events = new ArrayBuffer(EVENTS * EVENT_BYTES)
   return {
     seam,
@@ -87,6 +92,18 @@ function openLoop(): Loop {
     watched: new Map(),
     watch: undefined,
   }
+}
+
+let endsWithWorker = false
+
+/** A worker that ends with koffi's poll open takes the whole process with it. */
+function endWithWorker(): void {
+  if (isMainThread || endsWithWorker) return
+  endsWithWorker = true
+  process.once('exit', () => {
+    const current = loop
+    for (const token of [...(current?.watched.keys() ?? [])]) if (current) forget(current, token)
+  })
 }
 
 function control({ seam, epollFd }: Loop, operation: number, fd: number, token: number): void {

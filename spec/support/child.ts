@@ -1,52 +1,57 @@
-import { execFile } from 'node:child_process'
+/** Another process, for what may end it: a crash, an exception that nobody catches, a faked platform. */
+import { type SpawnSyncReturns, type StdioOptions, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 
-/** The clone's top folder. */
-export const ROOT = join(__dirname, '..', '..')
+const ROOT = join(__dirname, '../..')
+const ARGUMENTS = ['-r', 'ts-node/register/transpile-only', '--expose-gc', '-e']
+
+/** What the function that runs there is given. Nothing else of the spec's is there: it goes over as text. */
+export interface There {
+  /** A module by its path from the project's root: 'syscalls/poll'. */
+  load: <T>(path: string) => T
+  /** Whatever was passed; it went through JSON. */
+  input: never
+}
 
 export interface ChildOptions {
-  /** Capabilities that the child shall not have: ['sys_admin']. */
-  readonly without?: readonly string[]
-  /** Limit of its open files. */
-  readonly maxFds?: number
-  readonly nodeArgs?: readonly string[]
+  readonly input?: unknown
+  readonly stdio?: StdioOptions
   readonly env?: Readonly<Record<string, string>>
+  /** JavaScript to run before anything is loaded. */
+  readonly prelude?: string
 }
 
-export interface ChildResult {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
+function script(run: (there: There) => unknown, { input, prelude }: ChildOptions): string {
+  return `${prelude ?? ''};
+    const load = (path) => require(${JSON.stringify(`${ROOT}/`)} + path);
+    (${run.toString()})({ load, input: ${JSON.stringify(input ?? null)} })`
 }
 
-/**
- * Runs JavaScript in a node of its own, from the clone's top folder, where `require('./lib')` is the library: for what
- * would change or end this process.
- */
-export function runInChild(script: string, options: ChildOptions = {}): Promise<ChildResult> {
-  const { without = [], maxFds, nodeArgs = [], env = {} } = options
-  const node = [process.execPath, ...nodeArgs, '-r', 'ts-node/register/transpile-only', '-e', script]
-  return run(withoutCapabilities(withFds(node, maxFds), without), env)
+function environment(options: ChildOptions) {
+  return { cwd: ROOT, env: { ...process.env, ...options.env } }
 }
 
-/** Runs a command from the clone's top folder. */
-export function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<ChildResult> {
-  const [file = '', ...args] = command
-  return new Promise((resolve) => {
-    execFile(file, args, { cwd: ROOT, env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null
-      resolve({ code, stdout, stderr })
-    })
+/** Runs the function in a child process, and waits for its end, 15 s at most. */
+export function inChild(run: (there: There) => unknown, options: ChildOptions = {}): SpawnSyncReturns<string> {
+  const { stdio = 'pipe' } = options
+  const settings = { ...environment(options), stdio, encoding: 'utf8', timeout: 15_000 } as const
+  return spawnSync(process.execPath, [...ARGUMENTS, script(run, options)], settings)
+}
+
+/** The same without blocking: what it wrote, and how it ended. */
+export async function inChildAsync(run: (there: There) => unknown, options: ChildOptions = {}) {
+  const child = spawn(process.execPath, [...ARGUMENTS, script(run, options)], environment(options))
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
   })
-}
-
-/** The same command without capabilities, also for root: they leave the bounding set, and exec gives no more than that. */
-export function withoutCapabilities(command: readonly string[], without: readonly string[]): readonly string[] {
-  if (without.length === 0) return command
-  return ['setpriv', `--bounding-set=${without.map((name) => `-${name}`).join(',')}`, ...command]
-}
-
-function withFds(command: readonly string[], maxFds: number | undefined): readonly string[] {
-  if (maxFds === undefined) return command
-  return ['prlimit', `--nofile=${maxFds}:${maxFds}`, ...command]
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const [status, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  clearTimeout(timer)
+  return { stdout, stderr, status, signal }
 }

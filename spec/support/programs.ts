@@ -20,6 +20,29 @@ export function returning(value: number): Uint8Array {
   return Uint8Array.from([...insn(MOV64_IMM, 0, 0, 0, value), ...insn(EXIT, 0, 0, 0, 0)])
 }
 
+const MOV64_REG = 0xbf
+const STORE_DW_IMM = 0x7a
+const LOAD_DW_IMM = 0x18
+const CALL = 0x85
+const BPF_PSEUDO_MAP_FD = 1
+const BPF_FUNC_ringbuf_output = 130
+
+/** Sends 8 bytes, 42, to the ring buffer each time it runs; returns 0. */
+export function writingToRingBuffer(mapFd: number): Uint8Array {
+  return Uint8Array.from([
+    ...insn(STORE_DW_IMM, 10, 0, -8, 42),
+    ...insn(LOAD_DW_IMM, 1, BPF_PSEUDO_MAP_FD, 0, mapFd),
+    ...insn(0, 0, 0, 0, 0),
+    ...insn(MOV64_REG, 2, 10, 0, 0),
+    ...insn(0x07, 2, 0, 0, -8), // r2 += -8
+    ...insn(MOV64_IMM, 3, 0, 0, 8),
+    ...insn(MOV64_IMM, 4, 0, 0, 0),
+    ...insn(CALL, 0, 0, 0, BPF_FUNC_ringbuf_output),
+    ...insn(MOV64_IMM, 0, 0, 0, 0),
+    ...insn(EXIT, 0, 0, 0, 0),
+  ])
+}
+
 /** exit, with r0 never written: what the verifier refuses. */
 export function refused(): Uint8Array {
   return Uint8Array.from(insn(EXIT, 0, 0, 0, 0))
