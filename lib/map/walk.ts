@@ -72,7 +72,7 @@ abstract class Walk<K, V, T> implements IterableIterator<T> {
   readonly #valueBytes: number
   #batch: BatchCalls | undefined
   /** The batch's block, and where in it the keys and the values begin. */
-  #view = NOTHING
+  #view: DataView = NOTHING
   #keysAt = 0
   #valuesAt = 0
   #keys: KeyWalk | undefined

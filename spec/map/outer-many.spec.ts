@@ -9,7 +9,7 @@ import {
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
 } from '../../syscalls/uapi'
-import { runInChild } from '../support/child'
+import { runInChild } from '../support/run'
 import { errorOf, rejectionOf } from '../support/error'
 import { eventually, mapIds, needs, requireRoot } from '../support/kernel'
 

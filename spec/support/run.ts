@@ -1,52 +1,49 @@
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { builtLibrary, ROOT } from './built'
 
-/** The clone's top folder. */
-export const ROOT = join(__dirname, '..', '..')
-
-export interface ChildOptions {
+export interface RunOptions {
   /** Capabilities that the child shall not have: ['sys_admin']. */
   readonly without?: readonly string[]
   /** Limit of its open files. */
   readonly maxFds?: number
-  readonly nodeArgs?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
-export interface ChildResult {
+export interface RunResult {
+  /** The exit code; null where a signal ended it. */
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
 }
 
 /**
- * Runs JavaScript in a node of its own, from the clone's top folder, where `require('./lib')` is the library: for what
- * would change or end this process.
+ * Runs JavaScript in a node of its own, where `require('./lib')` is the library: with fewer privileges or fds than this
+ * process has.
  */
-export function runInChild(script: string, options: ChildOptions = {}): Promise<ChildResult> {
-  const { without = [], maxFds, nodeArgs = [], env = {} } = options
-  const node = [process.execPath, ...nodeArgs, '-r', 'ts-node/register/transpile-only', '-e', script]
-  return run(withoutCapabilities(withFds(node, maxFds), without), env)
+export function runInChild(script: string, options: RunOptions = {}): Promise<RunResult> {
+  return run([process.execPath, '-e', script], options, builtLibrary())
 }
 
 /** Runs a command from the clone's top folder. */
-export function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<ChildResult> {
-  const [file = '', ...args] = command
+export function run(command: readonly string[], options: RunOptions = {}, cwd = ROOT): Promise<RunResult> {
+  const { without = [], maxFds, env = {} } = options
+  const [file = '', ...args] = limited(command, without, maxFds)
   return new Promise((resolve) => {
-    execFile(file, args, { cwd: ROOT, env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(file, args, { cwd, env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null
       resolve({ code, stdout, stderr })
     })
   })
 }
 
-/** The same command without capabilities, also for root: they leave the bounding set, and exec gives no more than that. */
-export function withoutCapabilities(command: readonly string[], without: readonly string[]): readonly string[] {
-  if (without.length === 0) return command
-  return ['setpriv', `--bounding-set=${without.map((name) => `-${name}`).join(',')}`, ...command]
-}
-
-function withFds(command: readonly string[], maxFds: number | undefined): readonly string[] {
-  if (maxFds === undefined) return command
-  return ['prlimit', `--nofile=${maxFds}:${maxFds}`, ...command]
+/** Capabilities leave the bounding set: also for root, exec gives no more than that. */
+function limited(
+  command: readonly string[],
+  without: readonly string[],
+  maxFds: number | undefined,
+): readonly string[] {
+  const fds = maxFds === undefined ? [] : ['prlimit', `--nofile=${maxFds}:${maxFds}`]
+  const bounding = without.map((name) => `-${name}`).join(',')
+  const capabilities = without.length === 0 ? [] : ['setpriv', `--bounding-set=${bounding}`]
+  return [...fds, ...capabilities, ...command]
 }
