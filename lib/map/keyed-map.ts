@@ -245,11 +245,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** Deletes all entries that are there; how many there were. */
   protected removeAll(): number {
-    return clearBulk(this.target(), () => this.removeMany(this.#walkedKeys()))
-  }
-
-  *#walkedKeys(): Generator<K, void, undefined> {
-    for (const [key] of this.walk()) yield key
+    return clearBulk(this.target(), () => this.removeMany(this.walkKeys()))
   }
 
   /** Entries below which single calls cost less than the memory of a batch. */

@@ -45,19 +45,19 @@ abstract class LegacyStorage<K, V> extends KeyedMap<K, V> {
     return this.count()
   }
 
-  entries(): Generator<[K, V], void, undefined> {
+  entries(): IterableIterator<[K, V]> {
     return this.walk()
   }
 
-  *keys(): Generator<K, void, undefined> {
-    for (const [key] of this.walk()) yield key
+  keys(): IterableIterator<K> {
+    return this.walkKeys()
   }
 
-  *values(): Generator<V, void, undefined> {
-    for (const [, value] of this.walk()) yield value
+  values(): IterableIterator<V> {
+    return this.walkValues()
   }
 
-  [Symbol.iterator](): Generator<[K, V], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[K, V]> {
     return this.walk()
   }
 

@@ -62,15 +62,15 @@ export class RawMap extends KeyedMap<Uint8Array, Uint8Array> {
     return this.exists(key)
   }
 
-  entries(): Generator<[Uint8Array, Uint8Array], void, undefined> {
+  entries(): IterableIterator<[Uint8Array, Uint8Array]> {
     return this.walk()
   }
 
-  *keys(): Generator<Uint8Array, void, undefined> {
-    for (const [key] of this.walk()) yield key
+  keys(): IterableIterator<Uint8Array> {
+    return this.walkKeys()
   }
 
-  [Symbol.iterator](): Generator<[Uint8Array, Uint8Array], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[Uint8Array, Uint8Array]> {
     return this.walk()
   }
 }

@@ -40,20 +40,20 @@ export abstract class ReadableRefTable<K, In, Out> extends RefTable<K, In, Out> 
     return this.count()
   }
 
-  entries(): Generator<[K, Out], void, undefined> {
+  entries(): IterableIterator<[K, Out]> {
     // What is read is never what was written: the codec gives an Out.
-    return this.walk() as Generator<[K, Out], void, undefined>
+    return this.walk() as IterableIterator<[K, Out]>
   }
 
-  *keys(): Generator<K, void, undefined> {
-    for (const [key] of this.walk()) yield key
+  keys(): IterableIterator<K> {
+    return this.walkKeys()
   }
 
-  *values(): Generator<Out, void, undefined> {
-    for (const [, value] of this.entries()) yield value
+  values(): IterableIterator<Out> {
+    return this.walkValues() as IterableIterator<Out>
   }
 
-  [Symbol.iterator](): Generator<[K, Out], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[K, Out]> {
     return this.entries()
   }
 

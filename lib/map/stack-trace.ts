@@ -137,7 +137,7 @@ export class StackTrace<B extends boolean = false> extends KeyedMap<number, Stac
 
   /** Deletes all stacks that are there; returns how many there were. */
   clear(): number {
-    return this.removeMany(this.keys())
+    return this.removeAll()
   }
 
   /** How many stacks there are: counted by reading the map. */
@@ -145,19 +145,19 @@ export class StackTrace<B extends boolean = false> extends KeyedMap<number, Stac
     return this.count()
   }
 
-  entries(): Generator<[number, StackFrame<B>[]], void, undefined> {
+  entries(): IterableIterator<[number, StackFrame<B>[]]> {
     return this.walk()
   }
 
-  *keys(): Generator<number, void, undefined> {
-    for (const [id] of this.walk()) yield id
+  keys(): IterableIterator<number> {
+    return this.walkKeys()
   }
 
-  *values(): Generator<StackFrame<B>[], void, undefined> {
-    for (const [, frames] of this.walk()) yield frames
+  values(): IterableIterator<StackFrame<B>[]> {
+    return this.walkValues()
   }
 
-  [Symbol.iterator](): Generator<[number, StackFrame<B>[]], void, undefined> {
+  [Symbol.iterator](): IterableIterator<[number, StackFrame<B>[]]> {
     return this.walk()
   }
 
