@@ -1,6 +1,6 @@
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
-import { type GetOptions, getFlags, KeyedMap, type SetOptions, setFlags } from './keyed-map'
+import { type GetOptions, getFlags, KeyedMap, lockHint, type SetOptions, setFlags } from './keyed-map'
 
 /** A map indexed from 0 to `length - 1`, whose elements can be overwritten, not deleted. */
 export abstract class ArrayTable<V> extends KeyedMap<number, V> implements Fillable<readonly [number, V]> {
@@ -86,6 +86,6 @@ export abstract class ArrayTable<V> extends KeyedMap<number, V> implements Filla
   protected override hint(command: string, code: string): string | undefined {
     if (code === 'E2BIG') return `the index is past the end: the array has ${this.length} elements, from 0`
     if (code === 'EEXIST') return 'every element of an array exists from the start'
-    return super.hint(command, code)
+    return lockHint(command, code) ?? super.hint(command, code)
   }
 }

@@ -1,3 +1,4 @@
+import { buildWith } from './build'
 import type { MapSpec } from './spec'
 import { Table, TakingTable } from './table'
 import { type AnySize, type TableCodecs, type TableOptions, tableSpec, withFlag } from './table-options'
@@ -109,6 +110,15 @@ export class LpmTrie<K, V> extends Table<K, V> {
       'LPM_TRIE',
       withFlag(options, 'NO_PREALLOC'),
       (core) => new LpmTrie<K, V>(core, options),
+      // trie_alloc
+      { build: buildWith((code) => (code === 'EINVAL' ? LPM_KEY : undefined)) },
     )
   }
+
+  protected override hint(command: string, code: string): string | undefined {
+    if (code === 'EINVAL' && /UPDATE|DELETE/.test(command)) return 'the prefix length is more than the bits of the key'
+    return super.hint(command, code)
+  }
 }
+
+const LPM_KEY = 'a key is a prefix length, a u32, and 1 to 256 bytes behind it; values have at least a byte'

@@ -306,3 +306,9 @@ export function setFlags(options: SetOptions | undefined): number {
   if (only === 'replace') return BPF_EXIST | lockBit
   throw new TypeError(`only is 'create' or 'replace', not ${JSON.stringify(only)}`)
 }
+
+/** What EINVAL means for reads and writes of tables: the kernel has nothing else to object to but their flags. */
+export function lockHint(command: string, code: string): string | undefined {
+  if (code !== 'EINVAL' || !/LOOKUP|UPDATE/.test(command)) return undefined
+  return 'lock: true needs a bpf_spin_lock in the value, told by BTF'
+}

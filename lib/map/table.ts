@@ -1,6 +1,6 @@
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
-import { type GetOptions, getFlags, KeyedMap, type SetOptions, setFlags } from './keyed-map'
+import { type GetOptions, getFlags, KeyedMap, lockHint, type SetOptions, setFlags } from './keyed-map'
 
 /** A map from keys to values whose entries come and go: the verbs of JavaScript's `Map`. */
 export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<readonly [K, V]> {
@@ -95,7 +95,7 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
 
   protected override hint(command: string, code: string): string | undefined {
     if (code === 'E2BIG') return `the map is full: maxEntries is ${this.maxEntries}`
-    return super.hint(command, code)
+    return lockHint(command, code) ?? super.hint(command, code)
   }
 }
 
