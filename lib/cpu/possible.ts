@@ -1,26 +1,30 @@
 import { readFileSync } from 'node:fs'
 
-let count: number | undefined
+let ids: readonly number[] | undefined
 
 /**
- * How many CPUs this kernel may ever have: what per-CPU maps have values for. More than `os.cpus().length` where some
- * are offline or can be plugged in. Source: /sys/devices/system/cpu/possible, as libbpf's libbpf_num_possible_cpus.
+ * The numbers of the CPUs that this kernel may ever have, in ascending order: those that per-CPU maps have values for,
+ * one after the other. More than `os.cpus()` where some are offline or can be plugged in; seldom with gaps.
+ * Source: /sys/devices/system/cpu/possible, as libbpf's libbpf_num_possible_cpus.
  */
-export function possibleCpus(): number {
-  count ??= parseCpuList(readFileSync('/sys/devices/system/cpu/possible', 'latin1').trim())
-  return count
+export function possibleCpuIds(): readonly number[] {
+  ids ??= parseCpuList(readFileSync('/sys/devices/system/cpu/possible', 'latin1').trim())
+  return ids
 }
 
-/** How many CPUs a list such as `0-3,8` names. */
-export function parseCpuList(list: string): number {
-  let total = 0
-  for (const range of list.split(',')) {
+/** How many CPUs this kernel may ever have: how many values a per-CPU map has under each key. */
+export function possibleCpus(): number {
+  return possibleCpuIds().length
+}
+
+/** The CPUs that a list such as `0-3,8` names. */
+export function parseCpuList(list: string): number[] {
+  return list.split(',').flatMap((range) => {
     const match = /^(\d+)(?:-(\d+))?$/.exec(range)
-    if (match === null)
+    const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
+    if (match === null || last < first) {
       throw new Error(`/sys/devices/system/cpu/possible reads ${JSON.stringify(list)}: no list of CPUs`)
-    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])]
-    if (last < first) throw new Error(`/sys/devices/system/cpu/possible reads ${JSON.stringify(list)}: no list of CPUs`)
-    total += last - first + 1
-  }
-  return total
+    }
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
 }

@@ -1,6 +1,6 @@
 import { BPF_ANY } from '../../syscalls/uapi'
 import { type Codec, u32 } from '../codec'
-import { possibleCpus } from '../cpu/possible'
+import { possibleCpuIds } from '../cpu/possible'
 import type { BpfMap } from './bpf-map'
 import { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
 import { type OuterOpenOptions, outerSpec, verifyInner } from './outer-options'
@@ -31,7 +31,7 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
 
   /** Makes the outer map and an inner map for each CPU; the caller owns it. Errors: EPERM, E2BIG, EINVAL, ENOMEM, EMFILE. */
   static create<M extends BpfMap>(options: PerCpuMapsOptions<M>): PerCpuMaps<M> {
-    const maps = PerCpuMaps.#any(options).create({ maxEntries: possibleCpus() })
+    const maps = PerCpuMaps.#any(options).create({ maxEntries: slots() })
     try {
       maps.reset()
       return maps
@@ -59,9 +59,9 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
       options,
       (core) => new PerCpuMaps<M>(core, options.inner),
       (map) => {
-        if (map.maxEntries !== possibleCpus()) {
+        if (map.maxEntries !== slots()) {
           throw new RangeError(
-            `${map.description} has ${map.maxEntries} slots, and there are ${possibleCpus()} possible CPUs`,
+            `${map.description} has ${map.maxEntries} slots, and the CPUs of this machine need ${slots()}`,
           )
         }
         verifyInner(map.verifiable(), 4, false)
@@ -69,9 +69,9 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
     )
   }
 
-  /** How many inner maps there are: one for each possible CPU. */
-  get cpus(): number {
-    return this.maxEntries
+  /** The numbers of the CPUs, which are the keys: all that the kernel may ever have. */
+  get cpus(): readonly number[] {
+    return possibleCpuIds()
   }
 
   /** Replaces the inner map of one CPU. Errors: MapMismatchError; E2BIG (no such CPU), EPERM. */
@@ -84,7 +84,7 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
   reset(): void {
     const fresh: [number, M][] = []
     try {
-      for (let cpu = 0; cpu < this.cpus; cpu++) fresh.push([cpu, this.createInner()])
+      for (const cpu of this.cpus) fresh.push([cpu, this.createInner()])
       this.setMany(fresh)
     } finally {
       for (const [, inner] of fresh) inner.close()
@@ -112,6 +112,11 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
 /** Makes an ARRAY_OF_MAPS with one inner map for each possible CPU. See `PerCpuMaps`. */
 export function perCpuMaps<M extends BpfMap>(options: PerCpuMapsOptions<M>): PerCpuMaps<M> {
   return PerCpuMaps.create(options)
+}
+
+/** Programs index by bpf_get_smp_processor_id(): up to the highest number, whatever gaps there are below it. */
+function slots(): number {
+  return Math.max(...possibleCpuIds()) + 1
 }
 
 type Join = (a: unknown, b: unknown) => unknown

@@ -9,9 +9,9 @@ import {
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
 } from '../../syscalls/uapi'
-import { runInChild } from '../support/run'
 import { errorOf, rejectionOf } from '../support/error'
 import { eventually, mapIds, needs, requireRoot } from '../support/kernel'
+import { runInChild } from '../support/run'
 
 const Allowed = HashMap.spec({ key: u32, value: u32, maxEntries: 10 })
 type Inner = HashMap<number, number>

@@ -2,7 +2,7 @@
 import { LE } from '../../syscalls/attr-common'
 
 /** One struct bpf_insn: opcode, dst_reg and src_reg, offset, immediate. */
-function insn(code: number, dst: number, src: number, off: number, imm: number): number[] {
+export function insn(code: number, dst: number, src: number, off: number, imm: number): number[] {
   const bytes = new DataView(new ArrayBuffer(8))
   bytes.setUint8(0, code)
   // Two bit fields of 4 in one byte: dst_reg is the low half where the byte order is little-endian.

@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import {
+  ArrayMap,
+  ArrayOfMaps,
+  HashMap,
+  PerCpuMaps,
+  perCpuMaps,
+  possibleCpus,
+  RingBuf,
+  struct,
+  u32,
+  u64,
+} from '../../lib'
+import { parseCpuList } from '../../lib/cpu/possible'
+import { errorOf } from '../support/error'
+import { eventually, mapIds, requireRoot, useBpffs } from '../support/kernel'
+
+const Stats = struct({ packets: u64, bytes: u64 })
+const Ports = HashMap.spec({ key: u32, value: Stats, maxEntries: 16 })
+
+describe('perCpuMaps', () => {
+  before(function () {
+    requireRoot(this)
+  })
+  const bpffs = useBpffs()
+
+  it('has an inner map of its own for each possible CPU from the start', () => {
+    using counters = perCpuMaps({ name: 'ports', inner: Ports })
+    const [first, last] = readFileSync('/sys/devices/system/cpu/possible', 'latin1').trim().split('-').map(Number)
+    expect(counters.cpus.length).to.equal((last ?? first ?? 0) + 1)
+    using plain = ArrayOfMaps.fromId(counters.id, { inner: Ports })
+    expect([...plain.keys()]).to.deep.equal(counters.cpus)
+    expect(new Set([...plain].map(([, id]) => id)).size).to.equal(counters.cpus.length)
+  })
+
+  it('merges what the CPUs have, adding up the fields of structs', () => {
+    using counters = perCpuMaps({ inner: Ports })
+    for (const cpu of counters.cpus) {
+      counters.use(cpu, (inner) =>
+        inner.set(80, { packets: 1n, bytes: BigInt(cpu) }).set(1000 + cpu, { packets: 7n, bytes: 0n }),
+      )
+    }
+    const merged: Map<number, { packets: bigint; bytes: bigint }> = counters.merge()
+    const cpus = BigInt(counters.cpus.length)
+    expect(merged.get(80)).to.deep.equal({ packets: cpus, bytes: (cpus * (cpus - 1n)) / 2n })
+    expect(merged.get(1000)).to.deep.equal({ packets: 7n, bytes: 0n })
+    expect(merged.size).to.equal(counters.cpus.length + 1)
+  })
+
+  it('merges as it is told to', () => {
+    using counters = perCpuMaps({ inner: HashMap.spec({ key: u32, value: u32, maxEntries: 4 }) })
+    for (const cpu of counters.cpus) counters.use(cpu, (inner) => inner.set(1, 10 + cpu))
+    expect(counters.merge((a, b) => Math.max(a, b))).to.deep.equal(new Map([[1, 9 + counters.cpus.length]]))
+  })
+
+  it('merges arrays index by index', () => {
+    using counters = perCpuMaps({ inner: ArrayMap.spec({ value: u64, maxEntries: 3 }) })
+    for (const cpu of counters.cpus) counters.use(cpu, (inner) => inner.set(1, 5n))
+    const merged: bigint[] = counters.merge()
+    expect(merged).to.deep.equal([0n, 5n * BigInt(counters.cpus.length), 0n])
+  })
+
+  it('says what cannot be merged', () => {
+    using rings = perCpuMaps({ inner: RingBuf.spec({ size: 4096 }) })
+    expect(errorOf(() => rings.merge()).message).to.match(/RingBuf hold no values to merge/)
+  })
+
+  it('puts fresh inner maps in place of the old ones', async () => {
+    using counters = perCpuMaps({ inner: Ports })
+    counters.use(0, (inner) => inner.set(80, { packets: 1n, bytes: 1n }))
+    const ids = [...counters].map(([, id]) => id)
+    counters.reset()
+    expect(counters.merge()).to.deep.equal(new Map())
+    await eventually(() => mapIds().every((id) => !ids.includes(id)), 'the old inner maps are gone')
+    counters.set(0, [[443, { packets: 2n, bytes: 2n }]])
+    expect(counters.merge()).to.deep.equal(new Map([[443, { packets: 2n, bytes: 2n }]]))
+    expect(errorOf(() => counters.set(Math.max(...counters.cpus) + 1, []))).to.include({ code: 'E2BIG' })
+  })
+
+  it('is opened again by its pin and id, and refuses an array of another length', () => {
+    const path = join(bpffs.path, 'per_cpu')
+    {
+      using counters = perCpuMaps({ inner: Ports })
+      counters.use(0, (inner) => inner.set(80, { packets: 1n, bytes: 1n }))
+      counters.pin(path)
+    }
+    using again = PerCpuMaps.fromPin(path, { inner: Ports })
+    expect(again.merge()).to.deep.equal(new Map([[80, { packets: 1n, bytes: 1n }]]))
+    using byId = PerCpuMaps.fromId(again.id, { inner: Ports })
+    expect(byId.cpus.length).to.equal(possibleCpus())
+    again.unpin(path)
+    using longer = ArrayOfMaps.create({ maxEntries: possibleCpus() + 1, inner: Ports })
+    expect(errorOf(() => PerCpuMaps.fromId(longer.id, { inner: Ports }))).to.be.instanceOf(RangeError)
+  })
+
+  it('leaves nothing behind', async () => {
+    const before = new Set(mapIds())
+    perCpuMaps({ inner: Ports }).close()
+    await eventually(() => mapIds().every((id) => before.has(id)), 'all of it is gone')
+  })
+
+  it('counts possible CPUs as the kernel writes them', () => {
+    expect(parseCpuList('0')).to.deep.equal([0])
+    expect(parseCpuList('0-3')).to.deep.equal([0, 1, 2, 3])
+    expect(parseCpuList('0-1,4,8-9')).to.deep.equal([0, 1, 4, 8, 9])
+    for (const bad of ['', '0-', 'x', '3-1', '0;1'])
+      expect(errorOf(() => parseCpuList(bad)).message).to.match(/no list of CPUs/)
+  })
+})
