@@ -27,9 +27,9 @@ export function fdToId(what: string): Codec<HasFd> {
 }
 
 /** A key that is an fd of this process, which the kernel takes as an `int`. */
-export function fdKey(what: string): Codec<HasFd> {
+export function fdKey(what: string, name = `${what} fd`): Codec<HasFd> {
   return makeCodec<HasFd>({
-    name: `${what} fd`,
+    name,
     size: 4,
     align: 4,
     write: (view, offset, value) => view.setInt32(offset, fdOf(value, what), LE),

@@ -204,7 +204,7 @@ export class TaskStorage<V> extends LocalStorage<V> {
 
   static #any<V>(options: StorageOptions<V>): MapSpec<TaskStorage<V>> {
     const make = (core: MapCore, codecs: Codecs<HasFd, V>) => new TaskStorage<V>(core, codecs)
-    return storageSpec('TaskStorage', 'TASK_STORAGE', options, fdKey('pidfd'), make)
+    return storageSpec('TaskStorage', 'TASK_STORAGE', options, fdKey('pidfd', 'pidfd'), make)
   }
 }
 
