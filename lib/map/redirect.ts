@@ -269,6 +269,8 @@ export class CpuMap<P extends boolean = false> extends RedirectArray<CpuQueue<P>
 
   protected override hint(command: string, code: string): string | undefined {
     if (code === 'ENODEV') return 'there is no such CPU'
+    // Whatever keeps an entry from being made ends so (cpu_map_update_elem).
+    if (code === 'ENOMEM') return `${this.refusal}, or there is no memory for the entry`
     return super.hint(command, code)
   }
 }

@@ -28,10 +28,11 @@ export function needsBpftool(context: Mocha.Context): void {
 /** What bpftool reads of a map: its entries as bytes, by the text of the key's. */
 export function bpftoolDump(map: BpfMap): Map<string, unknown> {
   const text = execFileSync(BPFTOOL as string, ['-j', 'map', 'dump', 'id', `${map.id}`], { encoding: 'utf8' })
-  const entries = JSON.parse(text) as { key: string[]; value?: string[]; values?: unknown; error?: unknown }[]
+  // An empty slot has an object with an error for its value.
+  const entries = JSON.parse(text) as { key: string[]; value?: string[]; values?: unknown }[]
   return new Map(
     entries
-      .filter((entry) => entry.value !== undefined || entry.values !== undefined)
+      .filter((entry) => Array.isArray(entry.value) || entry.values !== undefined)
       .map((entry) => [hex(entry.key), entry.value === undefined ? entry.values : hex(entry.value)]),
   )
 }
