@@ -10,7 +10,8 @@ import {
   BPF_MAP_UPDATE_ELEM,
 } from '../../syscalls/uapi'
 import { errorOf, rejectionOf } from '../support/error'
-import { eventually, mapIds, needs, requireRoot } from '../support/kernel'
+import { eventually, needs, requireRoot } from '../support/kernel'
+import { idsOfMapsNamed } from '../support/named'
 import { runInChild } from '../support/run'
 
 const Allowed = HashMap.spec({ key: u32, value: u32, maxEntries: 10 })
@@ -93,15 +94,15 @@ describe('writing many inner maps', () => {
   })
 
   it('says how many were written before the map was full, and leaves nothing else', async () => {
-    using small = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Allowed })
-    const before = new Set(mapIds())
+    const Named = HashMap.spec({ name: 'one_of_seven', key: u32, value: u32, maxEntries: 10 })
+    using small = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Named })
     const fds = openFds()
     const error = errorOf(() => small.setMany(rows(0, 7)))
     expect(error).to.include({ code: 'E2BIG', done: 4, command: 'BPF_MAP_UPDATE_BATCH' })
     expect(error.message).to.match(/\(4 done before\): the outer map is full: maxEntries is 4/)
     expect(small.size).to.equal(4)
     expect(openFds()).to.equal(fds)
-    await eventually(() => mapIds().filter((id) => !before.has(id)).length === 4, 'the other three are gone')
+    await eventually(() => idsOfMapsNamed('one_of_seven').length === 4, 'the other three are gone')
   })
 
   it('installs none where one of them cannot be made', () => {
@@ -238,7 +239,8 @@ describe('writing inner maps off the event loop', () => {
   })
 
   it('refuses a wrong argument by rejecting, and makes nothing', async () => {
-    const before = new Set(mapIds())
+    const Named = HashMap.spec({ name: 'rejected', key: u32, value: u32, maxEntries: 10 })
+    using outer = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Named })
     expect(await rejectionOf(outer.setAsync(-1, []))).to.be.instanceOf(RangeError)
     expect(await rejectionOf(outer.setAsync(1, 5 as never))).to.be.instanceOf(TypeError)
     expect(
@@ -250,7 +252,7 @@ describe('writing inner maps off the event loop', () => {
       ),
     ).to.be.instanceOf(RangeError)
     expect(await rejectionOf(outer.deleteAsync(-1))).to.be.instanceOf(RangeError)
-    await eventually(() => mapIds().every((id) => before.has(id)), 'no inner map was left')
+    await eventually(() => idsOfMapsNamed('rejected').length === 0, 'no inner map was left')
     expect(outer.size).to.equal(0)
     expect([await outer.setManyAsync([]), await outer.deleteManyAsync([])]).to.deep.equal([0, 0])
   })

@@ -2,26 +2,25 @@ import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, LruHashMap, PerCpuArrayMap, ProgArray, u32, u64 } from '../../lib'
 import { errorOf } from '../support/error'
-import { eventually, mapIds, requireRoot } from '../support/kernel'
+import { eventually, requireRoot } from '../support/kernel'
+import { idsOfMapsNamed } from '../support/named'
 
-const Allowed = HashMap.spec({ key: u32, value: u32, maxEntries: 10 })
+const Allowed = HashMap.spec({ name: 'refusal', key: u32, value: u32, maxEntries: 10 })
 
 describe('what an outer map refuses', () => {
   let outer: HashOfMaps<number, HashMap<number, number>>
-  let before: Set<number>
   let fds: number
 
   beforeEach(function () {
     requireRoot(this)
     outer = HashOfMaps.create({ name: 'outer', key: u32, maxEntries: 2, inner: Allowed })
     outer.set(1, [[1, 1]])
-    before = new Set(mapIds())
     fds = readdirSync('/proc/self/fd').length
   })
 
   afterEach(async () => {
-    const left = () => mapIds().filter((id) => !before.has(id))
-    await eventually(() => left().length === 0, 'a refusal leaves no map behind')
+    // The one inner map that was there before.
+    await eventually(() => idsOfMapsNamed('refusal').length === 1, 'a refusal leaves no map behind')
     expect(readdirSync('/proc/self/fd').length).to.equal(fds)
     if (!outer.closed) expect(outer.snapshot()).to.deep.equal(new Map([[1, new Map([[1, 1]])]]))
     outer.close()
@@ -140,7 +139,7 @@ describe('what an outer map refuses', () => {
     const entries = Array.from({ length: 11 }, (_, i): [number, number] => [i, i])
     const error = errorOf(() => outer.set(1, entries))
     expect(error).to.include({ code: 'E2BIG', done: 10 })
-    expect(error.message).to.match(/HashMap#\d+ \(10 done before\): the map is full: maxEntries is 10/)
+    expect(error.message).to.match(/HashMap#\d+ 'refusal' \(10 done before\): the map is full: maxEntries is 10/)
   })
 
   it('a closed inner map', () => {

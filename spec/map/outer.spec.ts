@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, ipv4, struct, u32, u64 } from '../../lib'
 import { errorOf } from '../support/error'
 import { eventually, mapIds, requireRoot } from '../support/kernel'
+import { idsOfMapsNamed } from '../support/named'
 
 const Allowed = HashMap.spec({ key: u32, value: u32, maxEntries: 10 })
 
@@ -30,11 +31,12 @@ describe('HashOfMaps', () => {
   }
 
   it('leaves no template behind', async () => {
-    const before = new Set(mapIds())
-    using other = HashOfMaps.create({ key: u32, maxEntries: 8, inner: Allowed })
+    const Named = HashMap.spec({ name: 'template', key: u32, value: u32, maxEntries: 10 })
+    using other = HashOfMaps.create({ name: 'made_of_it', key: u32, maxEntries: 8, inner: Named })
     await eventually(() => {
-      expect(mapIds().filter((id) => !before.has(id))).to.deep.equal([other.id])
-    }, 'only the outer map is new')
+      expect(idsOfMapsNamed('template')).to.deep.equal([])
+    }, 'the template is gone')
+    expect(idsOfMapsNamed('made_of_it')).to.deep.equal([other.id])
   })
 
   it('makes, fills, installs and closes an inner map in one step', () => {

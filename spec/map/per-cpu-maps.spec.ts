@@ -16,6 +16,7 @@ import {
 import { parseCpuList } from '../../lib/cpu/possible'
 import { errorOf } from '../support/error'
 import { eventually, mapIds, requireRoot, useBpffs } from '../support/kernel'
+import { idsOfMapsNamed } from '../support/named'
 
 const Stats = struct({ packets: u64, bytes: u64 })
 const Ports = HashMap.spec({ key: u32, value: Stats, maxEntries: 16 })
@@ -96,9 +97,11 @@ describe('perCpuMaps', () => {
   })
 
   it('leaves nothing behind', async () => {
-    const before = new Set(mapIds())
-    perCpuMaps({ inner: Ports }).close()
-    await eventually(() => mapIds().every((id) => before.has(id)), 'all of it is gone')
+    const inner = HashMap.spec({ name: 'on_a_cpu', key: u32, value: u64, maxEntries: 4 })
+    const counters = perCpuMaps({ inner })
+    expect(idsOfMapsNamed('on_a_cpu').length).to.equal(possibleCpus())
+    counters.close()
+    await eventually(() => idsOfMapsNamed('on_a_cpu').length === 0, 'all of them are gone')
   })
 
   it('counts possible CPUs as the kernel writes them', () => {
