@@ -1,0 +1,75 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { expect } from 'chai'
+import { builtLibrary, ROOT } from '../support/built'
+import { requireRoot, useBpffs } from '../support/kernel'
+import { asProgram, readmeSnippets } from '../support/readme'
+import { run } from '../support/run'
+
+const snippets = readmeSnippets()
+const programs = snippets.filter(({ language }) => language === 'ts')
+const sessions = snippets.filter(({ language }) => language === 'console')
+
+describe('the README', function () {
+  this.timeout(120_000)
+
+  const bpffs = useBpffs()
+  let folder: string
+
+  /** A project of a reader: its own tsconfig.json, and the package under its name. */
+  before(async function () {
+    requireRoot(this)
+    const library = builtLibrary()
+    folder = join(library, 'reader')
+    const installed = join(folder, 'node_modules', 'ebpf-ts')
+    mkdirSync(installed, { recursive: true })
+    const at = (path: string) => relative(installed, join(library, path))
+    const manifest = { name: 'ebpf-ts', main: at('lib/index.js'), types: at('lib/index.d.ts') }
+    writeFileSync(join(installed, 'package.json'), JSON.stringify(manifest))
+    const compilerOptions = { module: 'node20', target: 'es2022', strict: true, skipLibCheck: true, types: ['node'] }
+    writeFileSync(join(folder, 'package.json'), '{}')
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    for (const [i, snippet] of programs.entries()) {
+      writeFileSync(join(folder, `${i}.ts`), asProgram(snippet).replaceAll('/sys/fs/bpf', bpffs.path))
+    }
+    const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+    const { stdout } = await run([process.execPath, tsc, '-p', folder])
+    expect(stdout, 'what the compiler says of the snippets').to.equal('')
+  })
+
+  it('has snippets', () => {
+    expect(programs.length).to.be.greaterThan(5)
+    expect(sessions.length).to.equal(1)
+  })
+
+  for (const [i, { title }] of programs.entries()) {
+    it(`runs: ${title}`, async () => {
+      const { code, stdout, stderr } = await run([process.execPath, join(folder, `${i}.js`)])
+      expect(stderr).to.equal('')
+      expect(stdout).to.match(/^[1-9]\d* claims hold$/m)
+      expect(code).to.equal(0)
+    })
+  }
+
+  for (const { title, text } of sessions) {
+    it(`types into the ts-node shell: ${title}`, async () => {
+      const lines = text.split('\n')
+      const typed = lines.filter((line) => line.startsWith('> ')).map((line) => line.slice(2))
+      const tsNode = join(ROOT, 'node_modules', 'ts-node', 'dist', 'bin.js')
+      const shell = `printf '%s\\n' ${typed.map((line) => `'${line.replaceAll("'", `'\\''`)}'`).join(' ')} | ${process.execPath} ${tsNode} --typeCheck -i`
+      const { stdout, stderr } = await run(['sh', '-c', shell], {}, folder)
+      expect(stderr).to.equal('')
+      // The shell prints its prompt before each answer, and what an import or a declaration comes to.
+      const answers = stdout.split('\n').map((line) => line.replace(/^(> )+/, ''))
+      const expected = lines.filter((line) => !line.startsWith('> '))
+      expect(comparable(answers)).to.deep.equal(comparable(expected))
+    })
+  }
+})
+
+/** Without what differs from run to run, and without the answers to declarations. */
+function comparable(lines: readonly string[]): string[] {
+  return lines
+    .map((line) => line.replace(/#\d+/g, '#N').replace(/fd \d+/g, 'fd N'))
+    .filter((line) => line !== '' && line !== 'undefined' && line !== "'use strict'")
+}
