@@ -172,18 +172,28 @@ export abstract class BpfMap implements Disposable {
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const shape = this.spec.family.shape === '' ? '' : ` ${this.spec.family.shape}`
     if (this.closed) return `${this.description}${shape} closed`
+    const { size, lines } = this.#summary(FEW)
+    const header = `${this.description}${shape}${size} fd ${this.fd}`
+    return [header, ...lines.map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
+  }
+
+  /** @internal What it is and how full, on one line: "HashMap#12 'ports' 3/8". Never throws. */
+  get headline(): string {
+    return `${this.description}${this.closed ? ' closed' : this.#summary(0).size}`
+  }
+
+  /** How full it is, and the lines of its entries where they are few; or the code of why that cannot be told. */
+  #summary(few: number): { size: string; lines: readonly string[] } {
     let found: ReturnType<BpfMap['inspectEntries']>
     let trouble = ''
     try {
-      found = this.inspectEntries(FEW)
+      found = this.inspectEntries(few)
     } catch (error) {
       trouble = ` (${(error as { code?: string }).code ?? 'unreadable'})`
     }
     // 0 where a map has no limit of its own: the storages.
     const counts = [found?.size, this.maxEntries === 0 ? undefined : this.maxEntries].filter((n) => n !== undefined)
-    const size = counts.length === 0 ? '' : ` ${counts.join('/')}`
-    const header = `${this.description}${shape}${size}${trouble} fd ${this.fd}`
-    return [header, ...(found?.lines ?? []).map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
+    return { size: (counts.length === 0 ? '' : ` ${counts.join('/')}`) + trouble, lines: found?.lines ?? [] }
   }
 }
 

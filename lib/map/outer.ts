@@ -315,8 +315,20 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       few,
       (limit) => this.count(limit),
       () => this.walk(),
-      ([key, id]) => `${brief(key)} → ${this.template.family.name}#${id}`,
+      ([key, id]) => `${brief(key)} → ${this.#headlineOf(key, id)}`,
     )
+  }
+
+  /** The inner map in a line, as far as it may be opened. */
+  #headlineOf(key: K, id: number): string {
+    try {
+      using inner = this.#openId(key, id)
+      if (inner !== undefined) return inner.headline
+    } catch (error) {
+      // Without CAP_SYS_ADMIN its id is all that can be told.
+      if (!(error instanceof KernelError)) throw error
+    }
+    return `${this.template.family.name}#${id}`
   }
 
   protected override hint(command: string, code: string): string | undefined {

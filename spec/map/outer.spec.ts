@@ -258,7 +258,7 @@ describe('HashOfMaps', () => {
     outer.set(1000, [])
     expect(inspect(outer).split('\n')).to.deep.equal([
       `HashOfMaps#${outer.id} 'by_uid' u32 → HashMap<u32, u32> 1/8 fd ${outer.fd}`,
-      `  1000 → HashMap#${outer.idOf(1000)}`,
+      `  1000 → HashMap#${outer.idOf(1000)} 0/10`,
     ])
     const { id } = outer
     outer.close()
