@@ -22,9 +22,9 @@ export interface LegacyStorageOpen<K, V> extends OpenOptions {
   readonly value: Codec<V>
 }
 
-/** Entries come and go with attachments: user space reads them and overwrites their values. */
+/** Entries come with an attachment and go with the cgroup: user space reads them and overwrites their values. */
 abstract class LegacyStorage<K, V> extends KeyedMap<K, V> {
-  /** The value, or undefined where no program with this map is attached to the cgroup. */
+  /** The value, or undefined where no program with this map was attached to the cgroup. */
   get(key: K, options?: GetOptions): V | undefined {
     return this.lookup(key, getFlags(options))
   }

@@ -63,6 +63,7 @@ abstract class LocalStorage<V> extends KeyedMap<HasFd, V> implements Fillable<re
 
   protected override hint(command: string, code: string): string | undefined {
     if (/EBADF|ENOTSOCK/.test(code)) return `the key must be the fd of ${this.owner}`
+    if (code === 'ENOENT') return "the owner has no value, and only: 'replace' was asked for, or the owner is gone"
     if (code === 'ENOTSUPP') return 'the owners of local storage cannot be listed'
     return super.hint(command, code)
   }

@@ -159,8 +159,9 @@ export class MapSpec<M extends BpfMap = BpfMap> {
   fromFd(fd: number): M {
     checkFd(fd)
     checkKind(fd, 'bpf-map')
-    verifyShape(this, readAttributes(fd, { description: `fd ${fd}` }))
-    const handle = new Handle(fd, labelOf(this.family.name, ''))
+    const attributes = readAttributes(fd, { description: `fd ${fd}` })
+    verifyShape(this, attributes)
+    const handle = new Handle(fd, labelOf(this.family.name, attributes.name))
     try {
       return this.#wrap(handle)
     } catch (error) {
