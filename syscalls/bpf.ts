@@ -14,7 +14,7 @@ import {
 import { type Bytes, checkObjectName, cstring, optionalBytes } from './buffer'
 import { call } from './call'
 import type { Subject } from './errno'
-import { checkFd, checkKind, type FdKind, settleFd } from './fd'
+import { checkFd, checkFds, checkKind, type FdKind, settleFd } from './fd'
 import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info'
 import {
   BPF_MAP_CREATE,
@@ -38,7 +38,8 @@ export type MapCreateFields = Omit<MapCreateAttr, 'excl_prog_hash' | 'excl_prog_
 export function mapCreate(fields: MapCreateFields, subject?: Subject): number {
   checkObjectName(fields.map_name, 'map_name')
   // 0 would be taken for "none": an outer map is then refused for its missing template, not for standard input.
-  if (fields.inner_map_fd !== undefined) checkFd(fields.inner_map_fd, 'inner_map_fd')
+  const { inner_map_fd, btf_fd, value_type_btf_obj_fd, map_token_fd } = fields
+  checkFds({ inner_map_fd, btf_fd, value_type_btf_obj_fd, map_token_fd })
   const hash = optionalBytes(fields.excl_prog_hash, 'excl_prog_hash')
   const attr: MapCreateAttr = { ...fields, excl_prog_hash: hash.address, excl_prog_hash_size: hash.length }
   return settleFd(call(BPF_MAP_CREATE, packMapCreate, attr, { subject, keep: fields }).result)

@@ -51,8 +51,14 @@ export function settleFd(fd: number): number {
   }
 }
 
+/** The kernel looks at the low 32 bits alone: 2^32 + 5 would close 5. */
+function checkNumber(fd: number): void {
+  if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw new RangeError(`${fd} is not a file descriptor`)
+}
+
 /** A second fd of the same object, close-on-exec, 3 or above. Errors: EBADF, EMFILE. */
 export function duplicateFd(fd: number, subject?: Subject): number {
+  checkNumber(fd)
   const result = abi().syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, LOWEST_FD)
   if (result < 0) throwKernelError(-result, { syscall: 'fcntl', command: 'F_DUPFD_CLOEXEC', subject })
   return result
@@ -60,6 +66,7 @@ export function duplicateFd(fd: number, subject?: Subject): number {
 
 /** Closes an fd. EBADF throws: somebody else closed what was ours. EINTR is success on Linux (man 2 close). */
 export function closeFd(fd: number, subject?: Subject): void {
+  checkNumber(fd)
   const result = abi().syscall(NR.close, fd, 0, 0)
   if (result < 0 && result !== -EINTR) throwKernelError(-result, { syscall: 'close', command: 'close', subject })
 }

@@ -98,7 +98,7 @@ export function loadLibc(): Abi {
         const result = syscall3(nr, a, b, c)
         return result === -1 ? -errno() : result
       }
-      const [e0, f0] = [e ?? 0, f ?? 0]
+      const [e0, f0] = [e === undefined ? 0 : e, f === undefined ? 0 : f]
       for (const value of [a, b, c, d, e0, f0]) if (!isRegister(value)) throw badArgument([a, b, c, d, e0, f0])
       const result = call6(nr, a, b, c, d, e0, f0)
       return result === -1 ? -errno() : result

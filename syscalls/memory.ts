@@ -1,5 +1,6 @@
 import { abi } from './abi'
 import { throwKernelError } from './errno'
+import { checkFd } from './fd'
 import { IS_32_BIT, NR } from './numbers'
 
 export const PROT_READ = 1
@@ -28,6 +29,7 @@ export interface Region extends Disposable {
 
 /** Maps `length` bytes of a map's fd (or of any file). Errors: EPERM (frozen or read-only), EINVAL, ENOMEM, ENOTSUPP. */
 export function mapFile(fd: number, length: number, protection: number, offset = 0): Region {
+  checkFd(fd)
   return makeRegion(mmap(0, length, protection, MAP_SHARED, fd, offset), length)
 }
 

@@ -22,6 +22,8 @@ export interface Recording {
   bpf(command?: number): Sent[]
   /** The bytes behind an address that went through addressOf, as they are now. */
   bytesAt(address: number, length: number): Uint8Array
+  /** What went through addressOf, in its order. */
+  buffers(): ArrayBuffer[]
 }
 
 /** A number answers in the kernel's place: >= 0, or -errno. */
@@ -59,6 +61,7 @@ export function record(answer: Answer = () => undefined): Recording {
   const recording: Recording = {
     calls,
     bytesAt,
+    buffers: () => [...buffers.values()],
     bpf: (command) => calls.filter((c) => c.nr === NR.bpf && (command === undefined || c.command === command)),
     abi: {
       syscall(nr, ...args) {
