@@ -19,7 +19,7 @@ export const Numbers = { key: u32, value: u64 }
 export const Slots = ArrayMap.spec({ value: u32, maxEntries: 2 })
 
 export const keyOf = (worker: number, i: number): number => worker * 0x10000 + i
-export const valueOf = (worker: number, i: number): bigint => (BigInt(worker) << 32n) | BigInt(i)
+export const numberOf = (worker: number, i: number): bigint => (BigInt(worker) << 32n) | BigInt(i)
 
 /** Waits until every thread is ready to write. */
 export function passGate(gate: Int32Array): void {
@@ -31,9 +31,9 @@ export function passGate(gate: Int32Array): void {
 export function write({ id, worker, count }: Pick<Job, 'id' | 'worker' | 'count'>): void {
   using map = HashMap.fromId(id, Numbers)
   for (let i = 0; i < count; i++) {
-    map.set(keyOf(worker, i), valueOf(worker, i))
+    map.set(keyOf(worker, i), numberOf(worker, i))
     // Everybody's key: whoever comes last is kept, but never a mixture.
-    map.set(0xffffffff, valueOf(worker, i))
+    map.set(0xffffffff, numberOf(worker, i))
   }
 }
 

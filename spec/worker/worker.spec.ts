@@ -7,7 +7,7 @@ import { ModuleKind, ScriptTarget, transpileModule } from 'typescript'
 import { HashMap, HashOfMaps, u32 } from '../../lib'
 import { builtLibrary } from '../support/built'
 import { eventually, mapIds, requireRoot } from '../support/kernel'
-import { install, type Job, keyOf, Numbers, Slots, valueOf, write } from './job'
+import { install, type Job, keyOf, Numbers, numberOf, Slots, write } from './job'
 
 const COUNT = 2000
 const WORKERS = [1, 2]
@@ -81,9 +81,9 @@ describe('worker threads', function () {
 
     expect(map.size).to.equal(3 * COUNT + 1)
     for (const worker of [0, ...WORKERS]) {
-      for (let i = 0; i < COUNT; i++) expect(map.get(keyOf(worker, i))).to.equal(valueOf(worker, i))
+      for (let i = 0; i < COUNT; i++) expect(map.get(keyOf(worker, i))).to.equal(numberOf(worker, i))
     }
-    const last = [0, ...WORKERS].map((worker) => valueOf(worker, COUNT - 1))
+    const last = [0, ...WORKERS].map((worker) => numberOf(worker, COUNT - 1))
     expect(last).to.include(map.get(0xffffffff))
     expect(fdsOf(map.id)).to.deep.equal([map.fd])
   })
