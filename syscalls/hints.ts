@@ -58,20 +58,58 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_PROG_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
   BPF_LINK_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
   BPF_BTF_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
-  BPF_PROG_LOAD: { EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many program types') },
+  BPF_PROG_ATTACH: {
+    EPERM:
+      'something is attached there already and does not admit another (BPF_F_ALLOW_MULTI), or a capability is missing',
+    EEXIST: 'the program is attached there already',
+    EBUSY: 'something is attached there already',
+    ESTALE: 'what is attached there has changed since it was asked for (expected_revision)',
+  },
+  BPF_PROG_DETACH: { ENOENT: 'the program is not attached there' },
+  BPF_PROG_TEST_RUN: { ENOTSUPP: 'the kernel cannot run programs of this type by itself' },
+  BPF_LINK_CREATE: {
+    EBUSY: 'something is attached there already',
+    EEXIST: 'the program is attached there already',
+    EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many attach types'),
+    EOPNOTSUPP: 'this kernel, or this network device, has no such attachment',
+    ENODEV: 'there is no network device of this index',
+  },
+  BPF_LINK_UPDATE: {
+    EPERM: 'old_prog_fd is not the program of this link',
+    EINVAL: 'links of this kind keep the program that they were made with, or the new one is of another type',
+    EOPNOTSUPP: 'links of this kind keep the program that they were made with',
+    ENOLINK: 'the link is detached, or what it was attached to is gone',
+  },
+  BPF_LINK_DETACH: { EOPNOTSUPP: 'links of this kind end when they are closed; they cannot be detached before' },
+  BPF_ITER_CREATE: { EINVAL: 'the link is not that of an iterator program' },
+  BPF_RAW_TRACEPOINT_OPEN: {
+    ENOENT: 'the kernel has no raw tracepoint of this name (the folders below events/ in tracefs name them)',
+  },
+  BPF_TOKEN_CREATE: {
+    EOPNOTSUPP: 'tokens are for user namespaces: this bpf file system belongs to the initial one',
+    ENOENT: 'this bpf file system delegates nothing (mount options delegate_cmds, delegate_maps ...)',
+    EINVAL: 'the file descriptor is not that of the root folder of a bpf file system',
+  },
+  BPF_PROG_LOAD: {
+    EACCES: 'the verifier does not accept the program: its log (log_level, log_buf) says why',
+    E2BIG: 'there are no instructions, or more than the kernel takes: 4096 without CAP_BPF, a million with it',
+    ENOSPC: 'the log did not fit into log_buf',
+    EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many program types'),
+  },
   BPF_BTF_LOAD: { EPERM: () => needs('CAP_BPF (or CAP_SYS_ADMIN)') },
   BPF_ENABLE_STATS: { EPERM: () => needs('CAP_SYS_ADMIN') },
   BPF_OBJ_PIN: {
-    EPERM: 'the path is not on a bpf file system: mount one with  mount -t bpf bpf /sys/fs/bpf',
+    EPERM:
+      'the path is not on a bpf file system: mount one with  mount -t bpf bpf /sys/fs/bpf  (or the name has a dot: pins must not)',
     ENOENT: 'a folder of the path does not exist, or no bpf file system is mounted there',
     EEXIST: 'something is pinned at this path already',
     EACCES: 'no permission to write in that folder',
-    EINVAL: 'a pin’s name may not hold a dot, and the path must be on a bpf file system',
+    EINVAL: 'the file descriptor is no map, program or link, and nothing else can be pinned',
   },
   BPF_OBJ_GET: {
     ENOENT: 'nothing is pinned at this path',
-    EACCES: 'the permissions of the pin do not allow it: open it read-only, or chmod the pin',
-    EPERM: 'the pin is not on a bpf file system, or its permissions do not allow it',
+    EACCES: 'the path is no pin, or its permissions do not allow it: open it read-only, or chmod the pin',
+    EPERM: 'the permissions of the pin do not allow it',
   },
   BPF_OBJ_GET_INFO_BY_FD: {
     EBADFD: 'the file descriptor is not open, or is no BPF object',
