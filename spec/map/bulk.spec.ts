@@ -57,6 +57,17 @@ describe('many entries at once', () => {
     expect(map.size).to.equal(5008)
   })
 
+  it('are deleted among keys that are not there', () => {
+    recorded((recording) => {
+      using map = table()
+      map.setMany(pairs(100))
+      const keys = Array.from({ length: 100 }, (_, n) => (n % 3 === 0 ? n + 1000 : n))
+      expect(map.deleteMany(keys)).to.equal(66)
+      expect(recording.bpf(uapi.BPF_MAP_DELETE_ELEM)).to.have.length(0)
+      expect([...map.keys()]).to.have.members(Array.from({ length: 34 }, (_, n) => n * 3))
+    })
+  })
+
   it('are cleared in calls that do not grow with what is left', () => {
     recorded((recording) => {
       using map = table()
@@ -68,6 +79,23 @@ describe('many entries at once', () => {
       using other = HashMap.fromId(map.id, { key: u32, value: u64 })
       expect(other.size).to.equal(0)
       expect(map.clear()).to.equal(0)
+    })
+  })
+
+  it('are read and cleared where a bucket holds more than a batch has room for', () => {
+    recorded((recording) => {
+      // Two values of this size are a batch; of 200 keys in 256 buckets some share one with two others.
+      using map = HashMap.create({ key: u32, value: bytes(100_000), maxEntries: 200, flags: ['NO_PREALLOC'] })
+      const value = new Uint8Array(100_000)
+      for (let n = 0; n < 200; n++) map.set(n, value.fill(n, 0, 1))
+      const keys = [...map].map(([key, found]) => [key, found[0]])
+      expect(new Map(keys as [number, number][])).to.deep.equal(new Map(Array.from({ length: 200 }, (_, n) => [n, n])))
+      expect(keys).to.have.length(200)
+      const refused = (command: number) => recording.bpf(command).filter((call) => call.result === -28).length
+      expect(refused(uapi.BPF_MAP_LOOKUP_BATCH)).to.be.above(0)
+      expect(map.clear()).to.equal(200)
+      expect(refused(uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH)).to.be.above(0)
+      expect(map.size).to.equal(0)
     })
   })
 

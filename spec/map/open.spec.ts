@@ -128,6 +128,13 @@ describe('opening what exists', () => {
       const raw = found as RawMap
       expect([...raw]).to.deep.equal([[Uint8Array.of(5, 0, 0, 0), id]])
       expect([...raw.keys()]).to.deep.equal([Uint8Array.of(5, 0, 0, 0)])
+      outer.set(7, inner)
+      expect(new Map([...raw].map(([key, value]) => [key[0], value]))).to.deep.equal(
+        new Map([
+          [5, id],
+          [7, id],
+        ]),
+      )
       expect([raw.get(Uint8Array.of(5, 0, 0, 0)), raw.has(Uint8Array.of(6, 0, 0, 0))]).to.deep.equal([id, false])
       expect(() => raw.spec.create()).to.throw(TypeError, /can be opened by this library, not made/)
     })

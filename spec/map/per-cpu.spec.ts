@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { bytes, LruPerCpuHashMap, PerCpuArrayMap, PerCpuHashMap, possibleCpus, struct, u8, u32, u64 } from '../../lib'
+import { perCpuCodec } from '../../lib/map/per-cpu'
 import * as uapi from '../../syscalls/uapi'
 import { requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
@@ -67,10 +68,11 @@ describe('per-CPU maps', () => {
   })
 
   it('write the padding behind a value as zeros', () => {
-    using map = PerCpuHashMap.create({ key: u32, value: u8, maxEntries: 4 })
-    map.set(1, Array(cpus).fill(255))
-    map.set(2, Array(cpus).fill(0))
-    expect(map.get(2)).to.deep.equal(Array(cpus).fill(0))
+    const codec = perCpuCodec(u8)
+    expect(codec.size).to.equal(8 * cpus)
+    const view = new DataView(new Uint8Array(codec.size).fill(0xaa).buffer)
+    codec.write(view, 0, Array(cpus).fill(255))
+    for (let cpu = 0; cpu < cpus; cpu++) expect(view.getBigUint64(cpu * 8, true)).to.equal(255n)
   })
 
   it('are summed up', () => {
