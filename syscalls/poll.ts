@@ -158,7 +158,7 @@ function forget(current: Loop, token: number): void {
 function endIfIdle(current: Loop): void {
   if (current.watched.size > 0) return
   loop = undefined
-  // The order matters: ending a poll whose fd is closed aborts the process.
+  // In this order, as the seam demands: an event loop that comes to poll a closed fd aborts the process.
   current.watch?.stop()
   closeFd(current.epollFd)
 }

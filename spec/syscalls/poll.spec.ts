@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:
 import { expect } from 'chai'
 import { closeFd, duplicateFd, KernelError, mapCreate, progLoad, progTestRun, watchReadable } from '../../syscalls'
 import { LE } from '../../syscalls/attr-common'
+import { NR } from '../../syscalls/numbers'
 import * as uapi from '../../syscalls/uapi'
 import { inChildAsync, type There } from '../support/child'
 import { type Fifo, openFifo } from '../support/fifo'
@@ -181,6 +182,33 @@ describe('watchReadable', () => {
     })
   })
 
+  it('ends the poll before its fd is closed, and takes an fd off before that is', () => {
+    recorded((recording) => {
+      const order: string[] = []
+      const { watch, syscall } = recording.abi
+      recording.abi.watch = (fd, callback) => {
+        const inner = watch(fd, callback)
+        return {
+          ...inner,
+          stop() {
+            order.push('poll')
+            inner.stop()
+          },
+        }
+      }
+      let epoll = -1
+      recording.abi.syscall = (nr, ...args) => {
+        const result = syscall(nr, ...args)
+        if (nr === NR.epoll_create1) epoll = result
+        if (nr === NR.epoll_ctl) order.push(args[1] === 1 ? 'on' : 'off')
+        if (nr === NR.close) order.push(args[0] === epoll ? 'close epoll' : 'close duplicate')
+        return result
+      }
+      watchReadable(fifo.reader, () => {}).close()
+      expect(order).to.deep.equal(['on', 'off', 'close duplicate', 'poll', 'close epoll'])
+    })
+  })
+
   it('hears of a ring buffer', async function () {
     requireRoot(this)
     const ring = mapCreate({ map_type: uapi.BPF_MAP_TYPE_RINGBUF, key_size: 0, value_size: 0, max_entries: 65536 })
@@ -256,6 +284,36 @@ describe('watchReadable', () => {
         setTimeout(() => fifo.write('x'), 100).unref()
       })
       expect({ lines, status }, stderr).to.deep.equal({ lines: ['called'], status: 0 })
+    })
+
+    it('goes on when nobody has what the seam itself gave', async () => {
+      const { lines, status, stderr } = await output(({ load }) => {
+        const { abi } = load<typeof import('../../syscalls')>('syscalls')
+        const { NR } = load<typeof import('../../syscalls/numbers')>('syscalls/numbers')
+        const fifo = load<Modules>('spec/support/fifo').openFifo()
+        const seam = abi()
+        const epoll = seam.syscall(NR.epoll_create1, 0, 0, 0)
+        const event = new ArrayBuffer(16)
+        new DataView(event).setUint8(0, 1)
+        seam.syscall(NR.epoll_ctl, epoll, 1, fifo.reader, seam.addressOf(event))
+        console.log(event.byteLength)
+        ;(() => {
+          seam.watch(epoll, () => {
+            console.log('called')
+            process.exit()
+          })
+        })()
+        let rounds = 0
+        const timer = setInterval(() => {
+          globalThis.gc?.()
+          if (++rounds < 5) return
+          clearInterval(timer)
+          fifo.write('x')
+          // Keeps the process for a while: a poll that is gone would let it end as if all were well.
+          setTimeout(() => console.log('not called'), 2000)
+        }, 5)
+      })
+      expect({ lines, status }, stderr).to.deep.equal({ lines: ['16', 'called'], status: 0 })
     })
 
     it('goes on when the handle is collected', async () => {
