@@ -57,7 +57,14 @@ export interface CallOptions {
   readonly keep?: unknown
 }
 
-/** Packs and makes one call; for everything that is not a map's hot path. Throws KernelError. */
+/** The attr of all cold calls of this thread: no two of them overlap, and what one answers is read before the next. */
+const scratch = new ArrayBuffer(ATTR_SIZE)
+const scratchBytes = new Uint8Array(scratch)
+
+/**
+ * Packs and makes one call; for everything that is not a map's hot path. Throws KernelError. The reply's attr holds
+ * until the next call.
+ */
 export function call<Fields>(
   command: number,
   pack: (attr: DataView, fields: Fields) => number,
@@ -65,11 +72,11 @@ export function call<Fields>(
   options: CallOptions = {},
 ): Reply {
   const seam = abi()
-  const buffer = new ArrayBuffer(ATTR_SIZE)
-  const attr = new AttrView(buffer, fields)
+  scratchBytes.fill(0)
+  const attr = new AttrView(scratch, fields)
   const size = pack(attr, fields)
-  const result = bpf(seam, command, seam.addressOf(buffer), size)
-  keepAlive([buffer, options.keep])
+  const result = bpf(seam, command, seam.addressOf(scratch), size)
+  keepAlive(options.keep)
   if (result < 0 && options.mayFail !== 'any' && options.mayFail?.includes(errnoName(-result)) !== true) {
     throwKernelError(-result, { command: commandName(command), subject: options.subject })
   }

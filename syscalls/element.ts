@@ -28,6 +28,21 @@ const NEXT_KEY_BYTES = 24
 const FLAGS_LOW = LE ? 24 : 28
 
 /**
+ * Blocks that closed maps have left, by their sizes. A service that opens and closes thousands of inner maps of one kind
+ * then allocates none: memory outside of V8's heap is dear to get and to collect.
+ */
+const spare = new Map<number, ElementCalls[]>()
+const SPARE_BYTES = 512
+const SPARE_SIZES = 16
+const SPARE_EACH = 8
+const NOBODY: Subject = { description: 'a closed map' }
+
+/** Both sizes as one number, by which blocks are kept; undefined for those that are too large to keep. */
+function sizesOf(keyBytes: number, valueBytes: number): number | undefined {
+  return keyBytes + valueBytes <= SPARE_BYTES ? valueBytes * (SPARE_BYTES + 1) + keyBytes : undefined
+}
+
+/**
  * The commands on one element of one map, prepared once: attr, key and value live in one block of memory whose
  * address is taken here and never again, so that a call allocates nothing.
  *
@@ -42,7 +57,8 @@ export class ElementCalls {
   readonly valueAt: number
   readonly #seam: Abi
   readonly #address: number
-  readonly #subject: Subject
+  readonly #sizes: number | undefined
+  #subject: Subject
 
   /** Sizes are those that the kernel copies: `valueBytes` of a per-CPU map counts every possible CPU. */
   constructor(fd: number, keyBytes: number, valueBytes: number, subject: Subject) {
@@ -50,6 +66,7 @@ export class ElementCalls {
     checkBytes(keyBytes, 'a key')
     checkBytes(valueBytes, 'a value')
     this.#seam = abi()
+    this.#sizes = sizesOf(keyBytes, valueBytes)
     this.#subject = subject
     this.valueAt = ATTR_BYTES + align8(keyBytes)
     const block = new ArrayBuffer(this.valueAt + align8(valueBytes))
@@ -65,10 +82,31 @@ export class ElementCalls {
     this.view.setBigUint64(at, BigInt(address), LE)
   }
 
-  /** Ends the use of the fd: also a call that is being prepared can no longer reach whatever gets this fd next. */
+  /** Prepared calls on a map of these sizes: those that another map has no more use for, or new ones. */
+  static of(fd: number, keyBytes: number, valueBytes: number, subject: Subject): ElementCalls {
+    const sizes = sizesOf(keyBytes, valueBytes)
+    const calls = sizes === undefined ? undefined : spare.get(sizes)?.pop()
+    if (calls === undefined || calls.#seam !== abi()) return new ElementCalls(fd, keyBytes, valueBytes, subject)
+    checkFd(fd)
+    calls.view.setUint32(MAP_FD, fd, LE)
+    calls.#subject = subject
+    calls.state = 0
+    return calls
+  }
+
+  /**
+   * Ends the use of the fd: also a call that is being prepared can no longer reach whatever gets this fd next.
+   * The caller forgets the object, as one that is idle is kept for the next map of these sizes. May be called twice.
+   */
   close(): void {
+    const idle = this.state === 0
     this.state = 2
     this.view.setInt32(MAP_FD, -1, LE)
+    this.#subject = NOBODY
+    if (!idle || this.#sizes === undefined) return
+    const others = spare.get(this.#sizes)
+    if (others === undefined && spare.size < SPARE_SIZES) spare.set(this.#sizes, [this])
+    else if (others !== undefined && others.length < SPARE_EACH) others.push(this)
   }
 
   /** BPF_MAP_LOOKUP_ELEM: whether there was such an entry; its value is in the block. */

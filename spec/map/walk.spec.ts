@@ -1,20 +1,17 @@
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
 import { ClosedError, HashMap, LpmTrie, LruHashMap, u32, u64 } from '../../lib'
 import { ipv4Prefix } from '../../lib/codec'
 import * as uapi from '../../syscalls/uapi'
+import { builtLibrary } from '../support/built'
 import { requireRoot } from '../support/kernel'
 import { type Answer, recorded } from '../support/recording-abi'
-
-const ROOT = join(__dirname, '../..')
 
 /** Another thread that sets and deletes keys of a map of its own handle, until it is told to stop. */
 const WRITER = `
   const { parentPort, workerData } = require('node:worker_threads')
-  require('ts-node/register/transpile-only')
-  const lib = require(workerData.root + '/lib')
+  const lib = require(workerData.library + '/lib')
   const key = workerData.trie ? lib.ipv4Prefix : lib.u32
   const map = (workerData.trie ? lib.LpmTrie : lib.HashMap).fromId(workerData.id, { key, value: lib.u64 })
   const stop = new Int32Array(workerData.stop)
@@ -32,7 +29,7 @@ const WRITER = `
 
 async function whileOthersWrite(id: number, from: number, trie: boolean, run: () => void): Promise<number> {
   const stop = new SharedArrayBuffer(4)
-  const workerData = { root: ROOT, id, from, trie, stop }
+  const workerData = { library: builtLibrary(), id, from, trie, stop }
   const worker = new Worker(WRITER, { eval: true, workerData })
   try {
     await once(worker, 'message')
