@@ -40,9 +40,12 @@ async function check(file: string, before: ReadonlyMap<string, string>): Promise
   if (leaked.length > 0) throw new Error(`${file} leaves open: ${leaked.join(', ')}`)
 }
 
-/** Node opens some things with their first use and never closes them, like the pipe on which it hears of signals. */
+/**
+ * Node opens some things with their first use and never closes them: the pipe on which it hears of signals, and, with
+ * the first stream, the /dev/null that libuv holds in reserve for when fds run out (uv__stream_init).
+ */
 async function warmUp(): Promise<void> {
-  await once(spawn('true', { stdio: 'ignore' }), 'close')
+  await once(spawn('true', { stdio: 'pipe' }), 'close')
 }
 
 /** The hooks in the order in which they run; private in the typings, and there is no other way to be the first. */
