@@ -2,6 +2,7 @@ import { endianness } from 'node:os'
 import { type Abi, abi, keepAlive } from './abi'
 import { align8, checkBytes } from './buffer'
 import { bpf, bpfAsync } from './call'
+import { ATTR_BYTES, type Block, giveBack, takeBlock } from './element-block'
 import { errnoName, type Subject, throwKernelError } from './errno'
 import { checkFd } from './fd'
 import {
@@ -15,8 +16,7 @@ import {
 
 const LE = endianness() === 'LE'
 
-/** The element commands' struct in union bpf_attr: map_fd 0, key 8, value or next_key 16, flags 24; 32 bytes. */
-const ATTR_BYTES = 32
+// The element commands' struct in union bpf_attr; see element-block.ts.
 const MAP_FD = 0
 const KEY = 8
 const VALUE = 16
@@ -27,24 +27,12 @@ const NEXT_KEY_BYTES = 24
 /** The half of the u64 `flags` that holds BPF_ANY ... BPF_F_LOCK; the other half stays zero. */
 const FLAGS_LOW = LE ? 24 : 28
 
-/**
- * Blocks that closed maps have left, by their sizes. A service that opens and closes thousands of inner maps of one kind
- * then allocates none: memory outside of V8's heap is dear to get and to collect.
- */
-const spare = new Map<number, ElementCalls[]>()
-const SPARE_BYTES = 512
-const SPARE_SIZES = 16
-const SPARE_EACH = 8
-const NOBODY: Subject = { description: 'a closed map' }
-
-/** Both sizes as one number, by which blocks are kept; undefined for those that are too large to keep. */
-function sizesOf(keyBytes: number, valueBytes: number): number | undefined {
-  return keyBytes + valueBytes <= SPARE_BYTES ? valueBytes * (SPARE_BYTES + 1) + keyBytes : undefined
-}
+/** What a closed object has in place of its block: whoever still writes to it writes nowhere. */
+const NOWHERE = new DataView(new ArrayBuffer(0))
 
 /**
  * The commands on one element of one map, prepared once: attr, key and value live in one block of memory whose
- * address is taken here and never again, so that a call allocates nothing.
+ * address is taken once, so that a call allocates nothing.
  *
  * The key's bytes are written at `keyAt` of `view`, the value's at `valueAt`. The block belongs to one call at a
  * time: whoever writes into it owns it (`state`) until it has read the answer.
@@ -52,61 +40,44 @@ function sizesOf(keyBytes: number, valueBytes: number): number | undefined {
 export class ElementCalls {
   /** 0 free, 1 in use, 2 closed. */
   state: 0 | 1 | 2 = 0
-  readonly view: DataView
-  readonly keyAt = ATTR_BYTES
+  view: DataView
+  readonly keyAt: number
   readonly valueAt: number
   readonly #seam: Abi
   readonly #address: number
-  readonly #sizes: number | undefined
-  #subject: Subject
+  readonly #block: Block
+  readonly #keyBytes: number
+  readonly #valueBytes: number
+  readonly #subject: Subject
 
   /** Sizes are those that the kernel copies: `valueBytes` of a per-CPU map counts every possible CPU. */
   constructor(fd: number, keyBytes: number, valueBytes: number, subject: Subject) {
     checkFd(fd)
-    checkBytes(keyBytes, 'a key')
-    checkBytes(valueBytes, 'a value')
-    this.#seam = abi()
-    this.#sizes = sizesOf(keyBytes, valueBytes)
+    const block = takeBlock(keyBytes, valueBytes)
+    this.#block = block
+    this.view = block.view
+    this.keyAt = block.keyAt
+    this.valueAt = block.valueAt
+    this.#seam = block.seam
+    this.#address = block.address
+    this.#keyBytes = keyBytes
+    this.#valueBytes = valueBytes
     this.#subject = subject
-    this.valueAt = ATTR_BYTES + align8(keyBytes)
-    const block = new ArrayBuffer(this.valueAt + align8(valueBytes))
-    this.view = new DataView(block)
-    this.#address = this.#seam.addressOf(block)
     this.view.setUint32(MAP_FD, fd, LE)
-    // A map without keys (queue, stack, bloom filter) wants NULL there.
-    this.#setPointer(KEY, keyBytes === 0 ? 0 : this.#address + this.keyAt)
-    this.#setPointer(VALUE, valueBytes === 0 ? 0 : this.#address + this.valueAt)
-  }
-
-  #setPointer(at: number, address: number): void {
-    this.view.setBigUint64(at, BigInt(address), LE)
-  }
-
-  /** Prepared calls on a map of these sizes: those that another map has no more use for, or new ones. */
-  static of(fd: number, keyBytes: number, valueBytes: number, subject: Subject): ElementCalls {
-    const sizes = sizesOf(keyBytes, valueBytes)
-    const calls = sizes === undefined ? undefined : spare.get(sizes)?.pop()
-    if (calls === undefined || calls.#seam !== abi()) return new ElementCalls(fd, keyBytes, valueBytes, subject)
-    checkFd(fd)
-    calls.view.setUint32(MAP_FD, fd, LE)
-    calls.#subject = subject
-    calls.state = 0
-    return calls
   }
 
   /**
-   * Ends the use of the fd: also a call that is being prepared can no longer reach whatever gets this fd next.
-   * The caller forgets the object, as one that is idle is kept for the next map of these sizes. May be called twice.
+   * Ends the use of the fd: a call that is being prepared can no longer reach whatever gets this fd next. A block that
+   * is idle goes to the next map. May be called twice.
    */
   close(): void {
+    if (this.state === 2) return
     const idle = this.state === 0
     this.state = 2
     this.view.setInt32(MAP_FD, -1, LE)
-    this.#subject = NOBODY
-    if (!idle || this.#sizes === undefined) return
-    const others = spare.get(this.#sizes)
-    if (others === undefined && spare.size < SPARE_SIZES) spare.set(this.#sizes, [this])
-    else if (others !== undefined && others.length < SPARE_EACH) others.push(this)
+    if (!idle) return
+    this.view = NOWHERE
+    giveBack(this.#block, this.#keyBytes, this.#valueBytes)
   }
 
   /** BPF_MAP_LOOKUP_ELEM: whether there was such an entry; its value is in the block. */
@@ -121,6 +92,7 @@ export class ElementCalls {
 
   /** BPF_MAP_DELETE_ELEM: whether there was such an entry. */
   delete(): boolean {
+    if (this.view === NOWHERE) throw new Error('these calls are closed')
     const result = bpf(this.#seam, BPF_MAP_DELETE_ELEM, this.#address, DELETE_BYTES)
     keepAlive(this.view)
     return this.#found(BPF_MAP_DELETE_ELEM, result)
@@ -133,16 +105,14 @@ export class ElementCalls {
   }
 
   /** BPF_MAP_UPDATE_ELEM on the thread pool: 0, or the errno. For outer maps, whose writes wait. */
-  async updateAsync(flags: number): Promise<number> {
+  updateAsync(flags: number): Promise<number> {
     this.view.setUint32(FLAGS_LOW, flags, LE)
-    const result = await bpfAsync(this.#seam, BPF_MAP_UPDATE_ELEM, this.#address, ATTR_BYTES, [this.view.buffer])
-    return result < 0 ? -result : 0
+    return this.#callAsync(BPF_MAP_UPDATE_ELEM, ATTR_BYTES)
   }
 
   /** BPF_MAP_DELETE_ELEM on the thread pool: 0, or the errno. */
-  async deleteAsync(): Promise<number> {
-    const result = await bpfAsync(this.#seam, BPF_MAP_DELETE_ELEM, this.#address, DELETE_BYTES, [this.view.buffer])
-    return result < 0 ? -result : 0
+  deleteAsync(): Promise<number> {
+    return this.#callAsync(BPF_MAP_DELETE_ELEM, DELETE_BYTES)
   }
 
   /** BPF_MAP_UPDATE_ELEM whose refusals are answers: '' for success, else the code. */
@@ -163,6 +133,18 @@ export class ElementCalls {
     // Not every caller uses `this`, which holds the block, after the call.
     keepAlive(this.view)
     return result
+  }
+
+  /** The block is in use until the call is done. */
+  async #callAsync(command: number, size: number): Promise<number> {
+    if (this.state !== 0) throw new Error('these calls are in use, or closed')
+    this.state = 1
+    try {
+      const result = await bpfAsync(this.#seam, command, this.#address, size, [this.#block.view.buffer])
+      return result < 0 ? -result : 0
+    } finally {
+      if (this.state === 1) this.state = 0
+    }
   }
 
   #fail(command: number, result: number): never {

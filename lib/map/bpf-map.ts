@@ -204,6 +204,7 @@ function subjectOf(map: BpfMap): Subject {
       return map.description
     },
     hint(command, code) {
+      // biome-ignore lint/complexity/useLiteralKeys: the way in to what is protected
       return map['hint'](command, code)
     },
   }

@@ -70,7 +70,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   #enterSlowly(calls: ElementCalls | undefined): ElementCalls {
     const fd = this.handle.fd // throws where it is closed
-    const made = ElementCalls.of(fd, this.key.size, this.value.size, this.subject)
+    const made = new ElementCalls(fd, this.key.size, this.value.size, this.subject)
     if (calls === undefined) this.#calls = made
     made.state = 1
     return made

@@ -139,6 +139,7 @@ export class WriteQueue {
     new Uint8Array(calls.view.buffer, calls.keyAt, keyBytes).set(write.key)
     if (write.fd !== undefined) u32.write(calls.view, calls.valueAt, write.fd)
     const errno = await (unit.kind === 'set' ? calls.updateAsync(unit.flags) : calls.deleteAsync())
+    calls.close()
     if (errno !== 0) {
       this.#refused(unit, COMMANDS[unit.kind].one, errno)
       return

@@ -4,6 +4,7 @@ import * as seam from '../../syscalls/abi'
 import { ATTR_SIZE } from '../../syscalls/attr'
 import { LE } from '../../syscalls/attr-common'
 import { AttrView } from '../../syscalls/attr-view'
+import { rejectionOf } from '../support/error'
 import { returning } from '../support/programs'
 import { type Recording, recorded } from '../support/recording-abi'
 
@@ -260,9 +261,13 @@ describe('buffers of callers', () => {
         async (recording) => {
           const one = new sys.ElementCalls(FD, 4, 8, { description: 'a map' })
           const batch = new sys.BatchCalls(2, 4, 8)
-          await Promise.all([one.updateAsync(0), one.deleteAsync(), batch.updateAsync(FD, 1), batch.deleteAsync(FD, 1)])
+          const other = new sys.ElementCalls(FD, 4, 8, { description: 'a map' })
+          const twice = one.updateAsync(0)
+          expect(await rejectionOf(one.deleteAsync())).to.match(/these calls are in use/)
+          await Promise.all([twice, other.deleteAsync(), batch.updateAsync(FD, 1), batch.deleteAsync(FD, 1)])
           const [first, second, third, fourth] = recording.calls.map(({ keep }) => keep)
-          for (const keep of [first, second]) expect(keep).to.include(one.view.buffer)
+          expect(first).to.include(one.view.buffer)
+          expect(second).to.include(other.view.buffer)
           for (const keep of [third, fourth]) expect(keep).to.include(batch.view.buffer)
         },
         () => 0,

@@ -3,6 +3,7 @@ import * as sys from '../../syscalls'
 import { BatchCalls, ElementCalls, KeyWalk } from '../../syscalls'
 import { LE } from '../../syscalls/attr-common'
 import * as uapi from '../../syscalls/uapi'
+import { errorOf } from '../support/error'
 import { type Answer, type Recording, recorded } from '../support/recording-abi'
 
 /** The fields in the machine's byte order: a number is a u32, a bigint a u64, a string a name of 16 bytes. */
@@ -104,13 +105,34 @@ describe('the bytes that are sent', () => {
       expect(sent(() => calls(4, 0).update(0)).pointer(16)).to.equal(0)
     })
 
-    it('-1 for the fd once it is closed', () => {
+    it('nothing once it is closed, and -1 for the fd where that comes in the middle of a call', () => {
+      recorded((recording) => {
+        const one = calls()
+        one.close()
+        expect(errorOf(() => one.lookup(0))).to.be.an('error')
+        expect(errorOf(() => one.delete())).to.be.an('error')
+        expect(recording.calls.length).to.equal(0)
+      })
       const call = sent(() => {
         const one = calls()
+        one.state = 1
         one.close()
         one.lookup(0)
       })
       expect(call.attr.slice(0, 4)).to.deep.equal(bytes(-1))
+    })
+
+    it('the next map has the block of a closed one, and the closed one no longer', () => {
+      sent(() => {
+        const first = calls(4, 8)
+        const block = first.view.buffer
+        first.close()
+        const second = calls(4, 8)
+        expect(second.view.buffer).to.equal(block)
+        first.close()
+        expect(calls(4, 8).view.buffer).to.not.equal(block)
+        second.lookup(0)
+      })
     })
 
     it('key and value have room of their own, whatever their sizes', () => {
