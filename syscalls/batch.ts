@@ -1,5 +1,5 @@
 import { type Abi, abi, keepAlive } from './abi'
-import { packMapDeleteBatch, packMapLookupBatch, packMapUpdateBatch, readBatchCount } from './attr'
+import { packMapDeleteBatch, packMapLookupBatch, packMapUpdateBatch, readBatchCount } from './attr-map'
 import { align8, checkBytes } from './buffer'
 import { isTransient, MAX_TRIES } from './call'
 import { errnoName } from './errno'
@@ -10,7 +10,7 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_UPDATE_BATCH,
-} from './uapi'
+} from './uapi-cmd'
 
 /** What a batch command came to. */
 export interface BatchAnswer {

@@ -1,19 +1,13 @@
-import {
-  type BtfGetFdByIdAttr,
-  type BtfLoadAttr,
-  packBtfGetFdById,
-  packBtfGetNextId,
-  packBtfLoad,
-  readBtfLogTrueSize,
-  readNextId,
-} from './attr'
+import { type BtfGetFdByIdAttr, packBtfGetFdById, packBtfGetNextId, readNextId } from './attr-obj'
+import { type BtfLoadAttr, packBtfLoad, readBtfLogTrueSize } from './attr-prog'
 import { objectInfo } from './bpf'
 import { addressOfBytes, type Bytes, optionalBytes } from './buffer'
 import { call } from './call'
 import { type Subject, throwKernelError } from './errno'
 import { checkFds, settleFd } from './fd'
-import { BTF_INFO_SIZE, type BtfInfo, packBtfInfo, readBtfInfo } from './info'
-import { BPF_BTF_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_BTF_LOAD, BPF_F_TOKEN_FD } from './uapi'
+import { BTF_INFO_SIZE, type BtfInfo, packBtfInfo, readBtfInfo } from './info-map'
+import { BPF_BTF_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_BTF_LOAD } from './uapi-cmd'
+import { BPF_F_TOKEN_FD } from './uapi-map'
 
 /** Typed calls of bpf(2) on BTF objects. All throw KernelError. Memory is given as buffers, never as addresses. */
 

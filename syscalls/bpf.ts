@@ -1,8 +1,6 @@
 import { abi } from './abi'
+import { type MapCreateAttr, packMapCreate, packMapFreeze } from './attr-map'
 import {
-  type MapCreateAttr,
-  packMapCreate,
-  packMapFreeze,
   packMapGetFdById,
   packMapGetNextId,
   packObjGet,
@@ -10,12 +8,12 @@ import {
   packObjPin,
   readInfoLen,
   readNextId,
-} from './attr'
+} from './attr-obj'
 import { type Bytes, checkObjectName, cstring, optionalBytes } from './buffer'
 import { call } from './call'
 import type { Subject } from './errno'
 import { checkFd, checkFds, checkKind, type FdKind, settleFd } from './fd'
-import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info'
+import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info-map'
 import {
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
@@ -24,7 +22,7 @@ import {
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
-} from './uapi'
+} from './uapi-cmd'
 
 /** Typed calls of bpf(2) on maps, and on what every BPF object has: pins, ids, info. All throw KernelError. */
 

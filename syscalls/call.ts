@@ -3,7 +3,7 @@ import { ATTR_SIZE } from './attr-common'
 import { AttrView } from './attr-view'
 import { errnoName, type Subject, throwKernelError } from './errno'
 import { NR } from './numbers'
-import { commandName } from './uapi'
+import { commandName } from './uapi-cmd-name'
 
 /** How often a call is made again that the kernel ended with EAGAIN or EINTR. */
 export const MAX_TRIES = 8

@@ -11,8 +11,8 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
-  commandName,
-} from './uapi'
+} from './uapi-cmd'
+import { commandName } from './uapi-cmd-name'
 
 const LE = endianness() === 'LE'
 

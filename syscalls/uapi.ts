@@ -4,12 +4,14 @@
  */
 import * as attachTypes from './uapi-attach-type'
 import * as commands from './uapi-cmd'
+import { namesOf } from './uapi-cmd-name'
 import * as links from './uapi-link'
 import * as maps from './uapi-map'
 import * as progs from './uapi-prog'
 
 export * from './uapi-attach-type'
 export * from './uapi-cmd'
+export { commandName } from './uapi-cmd-name'
 export * from './uapi-link'
 export * from './uapi-map'
 export * from './uapi-prog'
@@ -31,44 +33,27 @@ export const BPF_OBJ_NAME_LEN = 16
 /** The size of a program's tag. */
 export const BPF_TAG_SIZE = 8
 
-type Names = ReadonlyMap<number, string>
-
-/** The exported constants that begin with `prefix`, by value: the names are written once, where the values are. */
-function namesOf(constants: Readonly<Record<string, unknown>>, prefix: string): Names {
-  const names = new Map<number, string>()
-  for (const [name, value] of Object.entries(constants)) {
-    if (name.startsWith(prefix) && typeof value === 'number') names.set(value, name)
-  }
-  return names
-}
-
-const COMMANDS = namesOf(commands, 'BPF_')
 const MAP_TYPES = namesOf(maps, 'BPF_MAP_TYPE_')
 const PROG_TYPES = namesOf(progs, 'BPF_PROG_TYPE_')
 const ATTACH_TYPES = namesOf(attachTypes, 'BPF_')
 const LINK_TYPES = namesOf(links, 'BPF_LINK_TYPE_')
 
-/** 'BPF_MAP_CREATE' for 0; 'BPF_CMD_99?' for a command that this file does not know. */
-export function commandName(command: number): string {
-  return COMMANDS.get(command) ?? `BPF_CMD_${command}?`
-}
-
 /** 'BPF_MAP_TYPE_HASH' for 1; 'BPF_MAP_TYPE_99?' for a type that this file does not know. */
 export function mapTypeName(type: number): string {
-  return MAP_TYPES.get(type) ?? `BPF_MAP_TYPE_${type}?`
+  return MAP_TYPES().get(type) ?? `BPF_MAP_TYPE_${type}?`
 }
 
 /** 'BPF_PROG_TYPE_XDP' for 6; 'BPF_PROG_TYPE_99?' for a type that this file does not know. */
 export function programTypeName(type: number): string {
-  return PROG_TYPES.get(type) ?? `BPF_PROG_TYPE_${type}?`
+  return PROG_TYPES().get(type) ?? `BPF_PROG_TYPE_${type}?`
 }
 
 /** 'BPF_CGROUP_INET_INGRESS' for 0; 'BPF_ATTACH_TYPE_99?' for a type that this file does not know. */
 export function attachTypeName(type: number): string {
-  return ATTACH_TYPES.get(type) ?? `BPF_ATTACH_TYPE_${type}?`
+  return ATTACH_TYPES().get(type) ?? `BPF_ATTACH_TYPE_${type}?`
 }
 
 /** 'BPF_LINK_TYPE_XDP' for 6; 'BPF_LINK_TYPE_99?' for a type that this file does not know. */
 export function linkTypeName(type: number): string {
-  return LINK_TYPES.get(type) ?? `BPF_LINK_TYPE_${type}?`
+  return LINK_TYPES().get(type) ?? `BPF_LINK_TYPE_${type}?`
 }

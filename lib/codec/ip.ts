@@ -1,7 +1,7 @@
-import { isIPv6 } from 'node:net'
 import type { Codec } from './codec'
 import { shown } from './error'
 import { makeCodec } from './make'
+import { net } from './net'
 
 /**
  * An IPv4 address as text, `'10.0.0.1'`: 4 bytes in network order, aligned as `__be32`.
@@ -55,7 +55,7 @@ export const ipv6: Codec<string> = makeCodec({
   align: 4,
   write(view, offset, value) {
     if (typeof value !== 'string') throw new TypeError(`ipv6 takes an address as a string, not ${shown(value)}`)
-    if (!isIPv6(value) || value.includes('%')) throw new RangeError(`${shown(value)} is not an IPv6 address`)
+    if (!net().isIPv6(value) || value.includes('%')) throw new RangeError(`${shown(value)} is not an IPv6 address`)
     const [head = '', tail] = value.split('::')
     const before = groups(head)
     const after = tail === undefined ? [] : groups(tail)

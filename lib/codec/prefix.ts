@@ -1,9 +1,9 @@
-import { isIP } from 'node:net'
 import type { Codec } from './codec'
 import { shown } from './error'
 import { u32 } from './integer'
 import { ipv4, ipv6 } from './ip'
 import { makeCodec } from './make'
+import { net } from './net'
 
 /**
  * A key of an LPM_TRIE map, `struct bpf_lpm_trie_key { __u32 prefixlen; __u8 data[]; }` (bpf.h), as text.
@@ -28,7 +28,7 @@ function prefixCodec(name: string, version: 4 | 6, address: Codec<string>, examp
       const digits = slash < 0 ? `${most}` : value.slice(slash + 1)
       const text = slash < 0 ? value : value.slice(0, slash)
       const length = Number(digits)
-      if (!/^(0|[1-9]\d{0,2})$/.test(digits) || length > most || isIP(text) !== version || text.includes('%')) {
+      if (!/^(0|[1-9]\d{0,2})$/.test(digits) || length > most || net().isIP(text) !== version || text.includes('%')) {
         throw refuse(value)
       }
       address.write(view, offset + 4, text)

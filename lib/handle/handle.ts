@@ -1,4 +1,3 @@
-import { isMainThread } from 'node:worker_threads'
 import { closeFd, duplicateFd } from '../../syscalls/fd'
 
 /** What the registry and the list of a worker know of an open fd; never the handle itself, or it would never be collected. */
@@ -127,9 +126,12 @@ const collected = new FinalizationRegistry<Owned>((owned) => {
 
 /** The process outlives its workers, and so would their fds: a worker closes what it still has when it ends. */
 let ofThisWorker: Set<Owned> | undefined
+/** Asked with the first handle: importing the library shall not load what it may not need. */
+let isWorker: boolean | undefined
 
 function rememberInWorker(owned: Owned): void {
-  if (isMainThread) return
+  isWorker ??= !process.getBuiltinModule('node:worker_threads').isMainThread
+  if (!isWorker) return
   if (ofThisWorker === undefined) {
     const mine = new Set<Owned>()
     ofThisWorker = mine

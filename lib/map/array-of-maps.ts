@@ -1,4 +1,4 @@
-import { BPF_ANY } from '../../syscalls/uapi'
+import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
 import type { BpfMap } from './bpf-map'
 import { type InnerChanges, type InnerContent, OuterMap } from './outer'

@@ -1,4 +1,4 @@
-import * as uapi from '../../syscalls/uapi'
+import * as uapi from '../../syscalls/uapi-map'
 
 /** The kernel's map types under their own names, without the prefix BPF_MAP_TYPE_. */
 export const MAP_TYPES = {

@@ -1,5 +1,5 @@
 import { ElementCalls } from '../../syscalls/element'
-import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi'
+import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi-map'
 import { type Codec, withPath } from '../codec'
 import { BpfMap } from './bpf-map'
 import { type BulkTarget, checkEntry, clearBulk, counted, deleteBulk, updateBulk } from './bulk'

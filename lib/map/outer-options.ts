@@ -1,5 +1,4 @@
-import { randomFillSync } from 'node:crypto'
-import { BPF_EXIST } from '../../syscalls/uapi'
+import { BPF_EXIST } from '../../syscalls/uapi-map'
 import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
 import type { MapType } from './attributes'
@@ -106,7 +105,7 @@ const MAX_GUESSES = 16
 /** The bytes of a key that is not in the map, chosen at random so that nobody else is about to write it. */
 function absentKey<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number): Uint8Array | undefined {
   for (let guess = 0; guess < MAX_GUESSES; guess++) {
-    const key = randomFillSync(new Uint8Array(keyBytes))
+    const key = Uint8Array.from({ length: keyBytes }, () => Math.floor(Math.random() * 256))
     if (!outer.existsBytes(key)) return key
   }
   return undefined

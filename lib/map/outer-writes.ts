@@ -1,5 +1,5 @@
 import { KernelError, type Subject } from '../../syscalls/errno'
-import { BPF_ANY } from '../../syscalls/uapi'
+import { BPF_ANY } from '../../syscalls/uapi-map'
 import { withPath } from '../codec'
 import type { Handle, Lease } from '../handle/handle'
 import type { BpfMap } from './bpf-map'

@@ -1,5 +1,5 @@
 import { KernelError } from '../../syscalls/errno'
-import { BPF_ANY } from '../../syscalls/uapi'
+import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32 } from '../codec'
 import { BpfMap, type MapInfo } from './bpf-map'
 import { updateBulk } from './bulk'

@@ -1,4 +1,4 @@
-import { BPF_ANY } from '../../syscalls/uapi'
+import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
 import { possibleCpuIds } from '../cpu/possible'
 import type { BpfMap } from './bpf-map'

@@ -1,4 +1,4 @@
-import { BPF_ANY, BPF_EXIST } from '../../syscalls/uapi'
+import { BPF_ANY, BPF_EXIST } from '../../syscalls/uapi-map'
 import type { Codec } from '../codec'
 import { counted } from './bulk'
 import { noKey } from './fd-codecs'

@@ -1,7 +1,7 @@
 import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
-import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi'
+import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi-map'
 import { Handle } from '../handle/handle'
 import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'

@@ -1,7 +1,7 @@
 import { BatchCalls } from '../../syscalls/batch'
 import { ElementCalls } from '../../syscalls/element'
 import { errnoName, KernelError, type Subject } from '../../syscalls/errno'
-import { BPF_ANY } from '../../syscalls/uapi'
+import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32 } from '../codec'
 import type { Lease } from '../handle/handle'
 
