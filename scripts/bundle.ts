@@ -1,6 +1,7 @@
 /** All compiled modules in one file: a process that imports the library opens four files instead of a hundred. */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
+import { decode, encode, type SourceMapMappings, type SourceMapSegment } from '@jridgewell/sourcemap-codec'
 
 /** The modules that package.json exports. They stay files of their own, which hand on what the bundle has. */
 const ENTRIES = ['lib/index', 'lib/codec/index', 'syscalls/index']
@@ -23,25 +24,77 @@ module.exports = load;
 const modules = {
 `
 
+/** A module's source map (ECMA-426), as TypeScript writes it. */
+interface SourceMap {
+  readonly sources: readonly string[]
+  readonly mappings: string
+}
+
 /** Puts the modules of `dist` together, and removes the files that they were. Throws on what it cannot resolve. */
 export function bundle(dist: string): void {
   const ids = readdirSync(dist, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.js'))
     .map((file) => file.slice(0, -'.js'.length))
     .sort()
-  const parts = ids.map(
-    (id) => `"${id}"(exports) {\n${withoutRequires(readFileSync(join(dist, `${id}.js`), 'utf8'), id, ids)}},\n`,
-  )
+  let text = HEAD
+  const map = new JoinedMap()
+  for (const id of ids) {
+    text += `"${id}"(exports) {\n`
+    map.add(text.split('\n').length - 1, readMap(dist, id))
+    text += `${withoutRequires(readFileSync(join(dist, `${id}.js`), 'utf8'), id, ids)}},\n`
+  }
   // While the modules are files: Node.js tells what they export.
   const stubs = ENTRIES.map((id) => [id, stub(id, Object.keys(require(join(dist, id)) as object))] as const)
-  for (const id of ids) rmSync(join(dist, `${id}.js`))
-  writeFileSync(join(dist, `${BUNDLE}.js`), `${HEAD}${parts.join('')}};\n`)
-  for (const [id, text] of stubs) writeFileSync(join(dist, `${id}.js`), text)
+  for (const id of ids) for (const ending of ['js', 'js.map']) rmSync(join(dist, `${id}.${ending}`))
+  writeFileSync(join(dist, `${BUNDLE}.js`), `${text}};\n//# sourceMappingURL=${posix.basename(BUNDLE)}.js.map\n`)
+  writeFileSync(join(dist, `${BUNDLE}.js.map`), map.toString())
+  for (const [id, lines] of stubs) writeFileSync(join(dist, `${id}.js`), lines)
+}
+
+/** A module's own map, whose sources are then those of the bundle's folder. */
+function readMap(dist: string, id: string): SourceMap {
+  const map = JSON.parse(readFileSync(join(dist, `${id}.js.map`), 'utf8')) as SourceMap
+  const from = (source: string) => posix.relative(posix.dirname(BUNDLE), posix.join(posix.dirname(id), source))
+  return { ...map, sources: map.sources.map(from) }
+}
+
+/**
+ * The modules' maps as one: for each line of the bundle the file and line that it comes from, which is what a stack
+ * shows; columns would make it five times as large. Node.js knows no index maps, which would have been the concatenation.
+ */
+class JoinedMap {
+  readonly #sources: string[] = []
+  readonly #lines: SourceMapMappings = []
+
+  /** What another map says of the lines from `line` on. */
+  add(line: number, { sources, mappings }: SourceMap): void {
+    while (this.#lines.length < line) this.#lines.push([])
+    const first = this.#sources.length
+    for (const segments of decode(mappings)) {
+      const kept: SourceMapSegment[] = []
+      let last = -1
+      for (const segment of segments) {
+        if (segment.length === 1) continue
+        const [column, source, sourceLine, sourceColumn] = segment
+        if (sourceLine === last) continue
+        kept.push([column, first + source, sourceLine, sourceColumn])
+        last = sourceLine
+      }
+      this.#lines.push(kept)
+    }
+    this.#sources.push(...sources)
+  }
+
+  toString(): string {
+    return JSON.stringify({ version: 3, sources: this.#sources, names: [], mappings: encode(this.#lines) })
+  }
 }
 
 /** A module's text, which loads other modules of the bundle from the bundle, and packages as before. */
 function withoutRequires(text: string, id: string, ids: readonly string[]): string {
-  return text.replace(/^"use strict";\n/, '').replace(/\brequire\((["'])(\.[^"']*)\1\)/g, (_, __, path: string) => {
+  // As many lines as before: the source map counts them.
+  const body = text.replace(/^"use strict";/, '').replace(/^\/\/# sourceMappingURL=.*$/m, '')
+  return body.replace(/\brequire\((["'])(\.[^"']*)\1\)/g, (_, __, path: string) => {
     const target = posix.join(posix.dirname(id), path)
     const found = [target, posix.join(target, 'index')].find((candidate) => ids.includes(candidate))
     if (found === undefined) throw new Error(`${id}.js requires ${path}, which is not in the bundle`)

@@ -1,4 +1,5 @@
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join, join } from 'node:path'
 import { expect } from 'chai'
 import { needs, requireRoot } from '../support/kernel'
 import { Consumer, sizeOf } from './consumer'
@@ -40,7 +41,7 @@ describe('the package', function () {
 
   it('holds nothing but what its users need', () => {
     const files = consumer.packed()
-    const allowed = /^(dist\/(lib|syscalls)\/[\w/-]+(\.js|\.d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+    const allowed = /^(dist\/(lib|syscalls)\/[\w/-]+(\.js|\.js\.map|\.d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
     expect(files.filter((file) => !allowed.test(file))).to.deep.equal([])
     const wanted = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']
     for (const entry of ['lib', 'lib/codec', 'syscalls']) {
@@ -107,6 +108,22 @@ describe('the package', function () {
         console.log(name, names.length > 10, hidden.join())
       }`
     expect(consumer.node('names.mjs', script)).to.equal('ebpf-ts true \nebpf-ts/codec true \nebpf-ts/syscalls true \n')
+  })
+
+  it('shows the lines of its TypeScript in a stack', () => {
+    const stack = consumer.node(
+      'mapped.cjs',
+      `process.setSourceMapsEnabled(true)
+      const { HashMap, u32 } = require('ebpf-ts')
+      try {
+        HashMap.create({ key: u32, value: u32, maxEntries: -1 })
+      } catch (error) {
+        console.log(error.stack)
+      }`,
+    )
+    const [, line] = /checkU32 \(.*lib\/map\/attributes\.ts:(\d+)/.exec(stack) ?? []
+    const source = readFileSync(join(__dirname, '../../lib/map/attributes.ts'), 'utf8').split('\n')
+    expect(source[Number(line) - 1]).to.match(/throw new RangeError/)
   })
 
   it('is one library behind all its doors', () => {
