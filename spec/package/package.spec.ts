@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { join, join } from 'node:path'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { needs, requireRoot } from '../support/kernel'
 import { Consumer, sizeOf } from './consumer'
@@ -41,7 +41,8 @@ describe('the package', function () {
 
   it('holds nothing but what its users need', () => {
     const files = consumer.packed()
-    const allowed = /^(dist\/(lib|syscalls)\/[\w/-]+(\.js|\.js\.map|\.d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+    const allowed =
+      /^(dist\/(lib|syscalls)\/[\w/-]+(\.js|\.js\.map|\.d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
     expect(files.filter((file) => !allowed.test(file))).to.deep.equal([])
     const wanted = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']
     for (const entry of ['lib', 'lib/codec', 'syscalls']) {

@@ -84,6 +84,8 @@ type Syscall = (nr: number, command: number, attr: Uint8Array, size: number) => 
 let syscall: Syscall | undefined
 
 const mounts = new Set<string>()
+/** Whether what is still mounted is undone when this process ends. */
+let undoing = false
 
 /** Mounts a bpf file system of its own in a new folder; throws where that is not allowed. */
 export function mountBpffs(): { readonly path: string; unmount(): void } {
@@ -95,7 +97,8 @@ export function mountBpffs(): { readonly path: string; unmount(): void } {
     throw error
   }
   // Also when a spec ends the process, or never comes to its after hook.
-  if (mounts.size === 0) process.once('exit', () => mounts.forEach(undo))
+  if (!undoing) process.once('exit', () => mounts.forEach(undo))
+  undoing = true
   mounts.add(path)
   return { path, unmount: () => undo(path) }
 }
