@@ -4,8 +4,9 @@ import { Handle } from '../handle/handle'
 import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { fill } from './fillable'
+import { KeyedMap } from './keyed-map'
 import { readAttributes } from './mismatch'
-import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec } from './spec'
+import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec, wrapOrClose } from './spec'
 
 /** What the kernel takes for no inner map (bpf_map_meta_alloc in kernel/bpf/map_in_map.c, array_map_alloc_check). */
 const NOT_INNER: Partial<Record<MapType, string>> = {
@@ -54,6 +55,8 @@ export function createFilled<M extends BpfMap>(
       throw new TypeError(`a ${template.typeName} cannot be filled from a list: install a map, made by createInner()`)
     }
     fillable[fill](content)
+    // Hundreds of them may be on their way into an outer map at once, all filled, and never used again by this object.
+    if (inner instanceof KeyedMap) inner.rest()
     return inner
   } catch (error) {
     inner.close()
@@ -68,23 +71,18 @@ export function openInner<M extends BpfMap>(template: MapSpec<M>, id: number, su
   return template.adopt(new Handle(fd, labelOf(template.family.name, '', id)))
 }
 
-/** The same for a map that may be of another kind: good for comparing its attributes, and for nothing else. */
-export function openUnchecked<M extends BpfMap>(template: MapSpec<M>, id: number, subject: Subject): M | undefined {
+/** What the map of an id looks like, whatever its kind; undefined where it is gone. Needs CAP_SYS_ADMIN. */
+export function attributesById(id: number, subject: Subject): MapAttributes | undefined {
   const fd = mapTryOpenById(id, 0, subject)
   if (fd === undefined) return undefined
-  const handle = new Handle(fd, labelOf('map', '', id))
-  try {
-    return template.family.wrap({ handle, attributes: readAttributes(fd, subject), spec: template })
-  } catch (error) {
-    handle.close()
-    throw error
-  }
+  using handle = new Handle(fd, labelOf('map', '', id))
+  return readAttributes(handle.fd, subject)
 }
 
 /** A second object for the same inner map, with an end of its own. */
 export function duplicateInner<M extends BpfMap>(template: MapSpec<M>, inner: M): M {
   const handle = inner.handle.duplicate()
-  return template.family.wrap({ handle, attributes: inner.attributes, spec: template })
+  return wrapOrClose(handle, () => template.family.wrap({ handle, attributes: inner.attributes, spec: template }))
 }
 
 /** Anything that may stand where an inner map's content does, but a map. */

@@ -3,6 +3,7 @@ import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi
 import { type Codec, withPath } from '../codec'
 import { BpfMap } from './bpf-map'
 import { type BulkTarget, checkEntry, clearBulk, counted, deleteBulk, updateBulk } from './bulk'
+import { copiedBytes } from './per-cpu'
 import type { MapCore } from './spec'
 import { countEntries, type WalkTarget, walkEntries, walkKeys, walkValues } from './walk'
 
@@ -45,14 +46,20 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   protected constructor(core: MapCore, codecs: Codecs<K, V>) {
     super(core)
+    checkRoom(core, codecs)
     this.key = codecs.key
     this.value = codecs.value
   }
 
   override close(): void {
+    this.rest()
+    super.close()
+  }
+
+  /** @internal Gives the prepared calls' memory back until the next operation: for maps that may not have one soon. */
+  rest(): void {
     this.#calls?.close()
     this.#calls = undefined
-    super.close()
   }
 
   /**
@@ -256,27 +263,81 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** What walking and bulk writing need to know of this map. */
   protected target(): Target<K, V> {
-    const map = this
-    return {
-      key: this.key,
-      value: this.value,
-      maxEntries: this.maxEntries,
-      few: this.few,
-      keepsPosition: this.type !== 'LPM_TRIE',
-      subject: this.subject,
-      get fd() {
-        return map.fd
-      },
-      lacks: (command) => map.#noBatch?.has(command) === true,
-      setLacks(command) {
-        map.#noBatch ??= new Set()
-        map.#noBatch.add(command)
-      },
-      lookup: (key, flags) => map.lookup(key, flags),
-      store: (key, value, flags) => map.store(key, value, flags),
-      remove: (key) => map.remove(key),
-    }
+    return new MapTarget(this)
   }
+
+  /** @internal */
+  lacksCommand(command: string): boolean {
+    return this.#noBatch?.has(command) === true
+  }
+
+  /** @internal */
+  setLacksCommand(command: string): void {
+    this.#noBatch ??= new Set()
+    this.#noBatch.add(command)
+  }
+}
+
+/** A map to walk and to write to in bulk. */
+class MapTarget<K, V> implements Target<K, V> {
+  readonly #map: KeyedMap<K, V>
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+  readonly few: number
+
+  constructor(map: KeyedMap<K, V>) {
+    this.#map = map
+    this.key = map['key']
+    this.value = map['value']
+    this.few = map['few']
+  }
+
+  get maxEntries(): number {
+    return this.#map.maxEntries
+  }
+
+  get keepsPosition(): boolean {
+    return this.#map.type !== 'LPM_TRIE'
+  }
+
+  get subject(): Subject {
+    return this.#map['subject']
+  }
+
+  get fd(): number {
+    return this.#map.fd
+  }
+
+  lacks(command: string): boolean {
+    return this.#map.lacksCommand(command)
+  }
+
+  setLacks(command: string): void {
+    this.#map.setLacksCommand(command)
+  }
+
+  lookup(key: K, flags: number): V | undefined {
+    return this.#map['lookup'](key, flags)
+  }
+
+  store(key: K, value: V, flags: number): void {
+    this.#map['store'](key, value, flags)
+  }
+
+  remove(key: K): boolean {
+    return this.#map['remove'](key)
+  }
+}
+
+/**
+ * Codecs come from options, and those may have been changed since the spec was made of them. The kernel copies what the
+ * map's sizes say: a smaller codec's buffers would be written past their end.
+ */
+function checkRoom<K, V>({ attributes, spec }: MapCore, { key, value }: Codecs<K, V>): void {
+  if (key.size === attributes.keySize && value.size >= copiedBytes(attributes)) return
+  throw new TypeError(
+    `${spec.typeName} was described with a key of ${attributes.keySize} bytes and a value of ${attributes.valueSize}, and its codecs are others now: a spec needs options of its own`,
+  )
 }
 
 function writeAs<T>(what: 'key' | 'value', codec: Codec<T>, view: DataView, offset: number, value: T): void {

@@ -5,7 +5,7 @@ import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { checkInnerSpec, createOuter } from './inner'
 import { innerMismatch, MapMismatchError } from './mismatch'
-import { type CreateOptions, type MapCore, MapSpec, type OpenOptions } from './spec'
+import { type CreateOptions, type MapAttributes, type MapCore, MapSpec, type OpenOptions } from './spec'
 
 /** What every outer map is made of. */
 export interface OuterOptions<M extends BpfMap> extends CreateOptions {
@@ -59,7 +59,7 @@ export interface Verifiable<M extends BpfMap> {
   readonly description: string
   readonly template: MapSpec<M>
   /** The first inner map that can be opened; 'unreadable' where this handle may not even look for one. */
-  firstInner(): M | 'none' | 'unreadable'
+  firstInner(): MapAttributes | 'none' | 'unreadable'
   /** What BPF_MAP_UPDATE_ELEM of this map under such a key answers: '' for success, else a code. */
   tryUpdate(key: Uint8Array, inner: M, flags: number): string
   existsBytes(key: Uint8Array): boolean
@@ -76,8 +76,7 @@ export interface Verifiable<M extends BpfMap> {
 export function verifyInner<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number, canProbe: boolean): void {
   const first = outer.firstInner()
   if (typeof first === 'object') {
-    using inner = first
-    const mismatch = innerMismatch(outer.template.attributes, inner.attributes)
+    const mismatch = innerMismatch(outer.template.attributes, first)
     if (mismatch !== undefined) throw wrongInner(outer, mismatch)
   } else if (first === 'none' && canProbe) {
     probeTemplate(outer, keyBytes)

@@ -5,13 +5,13 @@ import { BpfMap, type MapInfo } from './bpf-map'
 import { updateBulk } from './bulk'
 import type { ContentOf } from './fillable'
 import { HeldMaps } from './held'
-import { createFilled, duplicateInner, isIterable, openInner, openUnchecked } from './inner'
+import { attributesById, createFilled, duplicateInner, isIterable, openInner } from './inner'
 import { brief, summarize } from './inspect'
 import { type Codecs, KeyedMap } from './keyed-map'
 import { innerMismatch } from './mismatch'
 import type { Verifiable } from './outer-options'
 import { OuterWrites } from './outer-writes'
-import type { MapCore, MapSpec } from './spec'
+import type { MapAttributes, MapCore, MapSpec } from './spec'
 
 /** An inner map to install: one that exists, which stays the caller's, or the entries of one to be made. */
 export type InnerContent<M extends BpfMap> = M | ContentOf<M>
@@ -254,12 +254,11 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     }
   }
 
-  #firstInner(): M | 'none' | 'unreadable' {
+  #firstInner(): MapAttributes | 'none' | 'unreadable' {
     try {
       for (const [, id] of this.walk()) {
-        // Unchecked: what it looks like is the question.
-        const inner = openUnchecked(this.template, id, this.subject)
-        if (inner !== undefined) return inner
+        const attributes = attributesById(id, this.subject)
+        if (attributes !== undefined) return attributes
       }
     } catch (error) {
       if (!(error instanceof KernelError) || error.code !== 'EPERM') throw error

@@ -1,6 +1,7 @@
 import { type Codec, withPath } from '../codec'
 import { checkCodec, makeCodec } from '../codec/make'
 import { possibleCpus } from '../cpu/possible'
+import { MAP_TYPES } from './attributes'
 
 /**
  * What the kernel copies for one key of a per-CPU map: round_up(value_size, 8) bytes for each *possible* CPU, whatever
@@ -35,6 +36,18 @@ export function perCpuCodec<V>(value: Codec<V>): Codec<V[]> {
       return values
     },
   })
+}
+
+const PER_CPU: ReadonlySet<number> = new Set([
+  MAP_TYPES.PERCPU_HASH,
+  MAP_TYPES.PERCPU_ARRAY,
+  MAP_TYPES.LRU_PERCPU_HASH,
+  MAP_TYPES.PERCPU_CGROUP_STORAGE,
+])
+
+/** Bytes that the kernel copies as the value of one key (bpf_map_value_size in kernel/bpf/syscall.c). */
+export function copiedBytes({ type, valueSize }: { readonly type: number; readonly valueSize: number }): number {
+  return PER_CPU.has(type) ? ((valueSize + 7) & ~7) * possibleCpus() : valueSize
 }
 
 /** What values of type V add up to: the same type where it is made of numbers alone. */

@@ -126,7 +126,9 @@ export class MapSpec<M extends BpfMap = BpfMap> {
    * Errors: EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see `KernelError.hint`).
    */
   create(changes: { readonly name?: string; readonly maxEntries?: number } = {}): M {
-    const attributes = { ...this.attributes, ...definedOf(changes) }
+    // These two and nothing else: codecs of this description would read a map of other sizes past their buffers.
+    const { name = this.attributes.name, maxEntries = this.attributes.maxEntries } = changes
+    const attributes = { ...this.attributes, name, maxEntries }
     checkName(attributes.name)
     if (attributes.maxEntries === undefined) {
       throw new TypeError(`maxEntries is missing: this ${this.family.name} spec can open maps, not make them`)
@@ -223,7 +225,8 @@ export function openFlags({ access = 'read-write' }: OpenOptions): number {
   throw new TypeError(`access is 'read-write', 'read-only' or 'write-only', not ${JSON.stringify(access)}`)
 }
 
-function wrapOrClose<T>(handle: Handle, make: () => T): T {
+/** What is made of a handle; the handle is closed where that fails. */
+export function wrapOrClose<T>(handle: Handle, make: () => T): T {
   try {
     return make()
   } catch (error) {
@@ -242,11 +245,4 @@ function checkBtf({ fd, keyTypeId, valueTypeId }: MapBtf): void {
   checkFd(fd, 'btf.fd')
   checkU32('btf.keyTypeId', keyTypeId)
   checkU32('btf.valueTypeId', valueTypeId)
-}
-
-/** The properties that are not undefined: `{ name: undefined }` changes nothing. */
-function definedOf<T extends object>(changes: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>
-  }
 }
