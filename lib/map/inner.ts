@@ -4,7 +4,6 @@ import { Handle } from '../handle/handle'
 import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { fill } from './fillable'
-import { KeyedMap } from './keyed-map'
 import { readAttributes } from './mismatch'
 import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec, wrapOrClose } from './spec'
 
@@ -55,8 +54,6 @@ export function createFilled<M extends BpfMap>(
       throw new TypeError(`a ${template.typeName} cannot be filled from a list: install a map, made by createInner()`)
     }
     fillable[fill](content)
-    // Hundreds of them may be on their way into an outer map at once, all filled, and never used again by this object.
-    if (inner instanceof KeyedMap) inner.rest()
     return inner
   } catch (error) {
     inner.close()

@@ -52,14 +52,9 @@ export abstract class KeyedMap<K, V> extends BpfMap {
   }
 
   override close(): void {
-    this.rest()
-    super.close()
-  }
-
-  /** @internal Gives the prepared calls' memory back until the next operation: for maps that may not have one soon. */
-  rest(): void {
     this.#calls?.close()
     this.#calls = undefined
+    super.close()
   }
 
   /**
@@ -263,69 +258,26 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** What walking and bulk writing need to know of this map. */
   protected target(): Target<K, V> {
-    return new MapTarget(this)
-  }
-
-  /** @internal */
-  lacksCommand(command: string): boolean {
-    return this.#noBatch?.has(command) === true
-  }
-
-  /** @internal */
-  setLacksCommand(command: string): void {
-    this.#noBatch ??= new Set()
-    this.#noBatch.add(command)
-  }
-}
-
-/** A map to walk and to write to in bulk. */
-class MapTarget<K, V> implements Target<K, V> {
-  readonly #map: KeyedMap<K, V>
-  readonly key: Codec<K>
-  readonly value: Codec<V>
-  readonly few: number
-
-  constructor(map: KeyedMap<K, V>) {
-    this.#map = map
-    this.key = map['key']
-    this.value = map['value']
-    this.few = map['few']
-  }
-
-  get maxEntries(): number {
-    return this.#map.maxEntries
-  }
-
-  get keepsPosition(): boolean {
-    return this.#map.type !== 'LPM_TRIE'
-  }
-
-  get subject(): Subject {
-    return this.#map['subject']
-  }
-
-  get fd(): number {
-    return this.#map.fd
-  }
-
-  lacks(command: string): boolean {
-    return this.#map.lacksCommand(command)
-  }
-
-  setLacks(command: string): void {
-    this.#map.setLacksCommand(command)
-  }
-
-  lookup(key: K, flags: number): V | undefined {
-    return this.#map['lookup'](key, flags)
-  }
-
-  store(key: K, value: V, flags: number): void {
-    this.#map['store'](key, value, flags)
-  }
-
-  remove(key: K): boolean {
-    return this.#map['remove'](key)
+    const map = this
+    return {
+      key: this.key,
+      value: this.value,
+      maxEntries: this.maxEntries,
+      few: this.few,
+      keepsPosition: this.type !== 'LPM_TRIE',
+      subject: this.subject,
+      get fd() {
+        return map.fd
+      },
+      lacks: (command) => map.#noBatch?.has(command) === true,
+      setLacks(command) {
+        map.#noBatch ??= new Set()
+        map.#noBatch.add(command)
+      },
+      lookup: (key, flags) => map.lookup(key, flags),
+      store: (key, value, flags) => map.store(key, value, flags),
+      remove: (key) => map.remove(key),
+    }
   }
 }
 
