@@ -2,6 +2,7 @@ import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
 import { possibleCpuIds } from '../cpu/possible'
 import type { BpfMap } from './bpf-map'
+import type { KeyedMap } from './keyed-map'
 import { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
 import { type OuterOpenOptions, outerSpec, verifyInner } from './outer-options'
 import { add } from './per-cpu'
@@ -98,10 +99,13 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
   merge(combine?: (a: ValueOf<M>, b: ValueOf<M>) => ValueOf<M>): SnapshotOf<M> {
     const join = (combine ?? add) as (a: unknown, b: unknown) => unknown
     let merged: unknown
+    // A key that is a struct or bytes is another object in each snapshot: the first stands for all of its bytes.
+    const keys = new Map<string, unknown>()
     for (const [, inner] of this.inners()) {
       const { snapshot } = inner as { snapshot?: () => unknown }
       const data = snapshot?.call(inner)
-      if (data instanceof Map) merged = joinMaps(merged as Map<unknown, unknown> | undefined, data, join)
+      const same = (key: unknown) => (typeof key === 'object' ? firstOf(keys, keyTextOf(inner, key), key) : key)
+      if (data instanceof Map) merged = joinMaps(merged as Map<unknown, unknown> | undefined, data, join, same)
       else if (Array.isArray(data)) merged = joinLists(merged as unknown[] | undefined, data, join)
       else throw new TypeError(`maps of type ${this.template.typeName} hold no values to merge`)
     }
@@ -121,13 +125,37 @@ function slots(): number {
 
 type Join = (a: unknown, b: unknown) => unknown
 
-function joinMaps(into: Map<unknown, unknown> | undefined, data: Map<unknown, unknown>, join: Join) {
-  if (into === undefined) return data
-  // Keys are compared as the codec reads them: numbers, bigints and strings are the same key in both maps.
-  for (const [key, value] of data) into.set(key, into.has(key) ? join(into.get(key), value) : value)
+function joinMaps(
+  into: Map<unknown, unknown> = new Map(),
+  data: Map<unknown, unknown>,
+  join: Join,
+  same: (key: unknown) => unknown,
+) {
+  for (const [found, value] of data) {
+    const key = same(found)
+    into.set(key, into.has(key) ? join(into.get(key), value) : value)
+  }
   return into
 }
 
-function joinLists(into: unknown[] | undefined, data: unknown[], join: Join) {
-  return into === undefined ? data : into.map((value, index) => join(value, data[index]))
+/** Arrays of differing lengths (`dynamicSize`) are as one the longest of them. */
+function joinLists(into: unknown[] = [], data: unknown[], join: Join) {
+  for (const [index, value] of data.entries()) {
+    if (index < into.length) into[index] = join(into[index], value)
+    else into.push(value)
+  }
+  return into
+}
+
+function firstOf<T>(known: Map<string, T>, text: string, one: T): T {
+  const first = known.get(text)
+  if (first !== undefined) return first
+  known.set(text, one)
+  return one
+}
+
+/** The bytes of a key of the map that gave it. */
+function keyTextOf(map: BpfMap, key: unknown): string {
+  // biome-ignore lint/complexity/useLiteralKeys: the way in to what is protected; only maps with keys have such snapshots
+  return (map as KeyedMap<unknown, unknown>)['keyText'](key)
 }

@@ -4,6 +4,8 @@ import { expect } from 'chai'
 import {
   ArrayMap,
   ArrayOfMaps,
+  bytes,
+  type Codec,
   HashMap,
   PerCpuMaps,
   perCpuMaps,
@@ -15,7 +17,7 @@ import {
 } from '../../lib'
 import { parseCpuList } from '../../lib/cpu/possible'
 import { errorOf } from '../support/error'
-import { eventually, mapIds, requireRoot, useBpffs } from '../support/kernel'
+import { eventually, mapIds, needs, requireRoot, useBpffs } from '../support/kernel'
 import { idsOfMapsNamed } from '../support/named'
 
 const Stats = struct({ packets: u64, bytes: u64 })
@@ -61,6 +63,29 @@ describe('perCpuMaps', () => {
     for (const cpu of counters.cpus) counters.use(cpu, (inner) => inner.set(1, 5n))
     const merged: bigint[] = counters.merge()
     expect(merged).to.deep.equal([0n, 5n * BigInt(counters.cpus.length), 0n])
+  })
+
+  it('merges under keys that are structs or bytes', () => {
+    const keys = [
+      [struct({ port: u32, proto: u32 }), { port: 80, proto: 6 }],
+      [bytes(3), new Uint8Array([1, 2, 3])],
+    ] as const
+    for (const [key, one] of keys) {
+      using counters = perCpuMaps({ inner: HashMap.spec({ key: key as Codec<unknown>, value: u32, maxEntries: 4 }) })
+      for (const cpu of counters.cpus) counters.use(cpu, (inner) => inner.set(one, 1))
+      expect([...counters.merge()]).to.deep.equal([[one, counters.cpus.length]])
+    }
+  })
+
+  it('merges arrays of differing lengths', function () {
+    needs(this, possibleCpus() > 1, 'two CPUs')
+    using counters = perCpuMaps({ inner: ArrayMap.spec({ value: u32, maxEntries: 2, dynamicSize: true }) })
+    const rest = counters.cpus.length - 2
+    counters.set(0, [[0, 10]], { maxEntries: 1 }).set(1, [[2, 5]], { maxEntries: 3 })
+    for (const cpu of counters.cpus.slice(2)) counters.set(cpu, [[0, 1]])
+    expect(counters.merge()).to.deep.equal([10 + rest, 0, 5])
+    counters.set(1, [[0, 1]], { maxEntries: 1 }).set(0, [[2, 5]], { maxEntries: 3 })
+    expect(counters.merge()).to.deep.equal([1 + rest, 0, 5])
   })
 
   it('says what cannot be merged', () => {
