@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32 } from '../codec'
@@ -155,7 +156,8 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     let pending = false
     try {
       const result = run(inner)
-      if (isPromise(result)) {
+      // Not instanceof: what is typed at a prompt, or runs in a context of its own, has another Promise.
+      if (types.isPromise(result)) {
         pending = true
         return result.finally(() => inner.close()) as R
       }
@@ -343,8 +345,4 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 function snapshotOf<M extends BpfMap>(inner: M): SnapshotOf<M> {
   const readable = inner as { snapshot?: () => SnapshotOf<M> }
   return readable.snapshot === undefined ? (inner.info() as SnapshotOf<M>) : readable.snapshot()
-}
-
-function isPromise(x: unknown): x is Promise<unknown> {
-  return x instanceof Promise
 }

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, ipv4, struct, u32, u64 } from '../../lib'
 import { errorOf } from '../support/error'
@@ -152,6 +153,12 @@ describe('HashOfMaps', () => {
     expect(seen?.closed).to.equal(false)
     expect(await promise).to.equal(11)
     expect(seen?.closed).to.equal(true)
+
+    // As at the prompt of a REPL with a context of its own, whose promises are another class.
+    type Get = (inner: HashMap<number, number>) => Promise<number>
+    const foreign = runInNewContext('async (inner) => (await null, inner.get(1))') as Get
+    expect(await outer.use(1, foreign)).to.equal(11)
+    expect(openFds()).to.equal(fds)
   })
 
   it('deletes, and the memory of the inner map is gone', async () => {
