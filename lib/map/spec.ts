@@ -137,7 +137,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     const description = labelOf(this.family.name, attributes.name)
     const build = this.family.build ?? createPlain
     const handle = new Handle(build(attributes, { description }), description)
-    return wrapOrClose(handle, () => this.family.wrap({ handle, attributes, spec: this }))
+    return wrapOrClose(handle, () => this.family.wrap({ handle, attributes: asMade(attributes, handle), spec: this }))
   }
 
   /** Opens a map by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError where it is another kind. */
@@ -193,6 +193,13 @@ export function isMapSpec(x: unknown): x is MapSpec {
 
 function createPlain(attributes: MapAttributes, subject: Subject): number {
   return mapCreate(createFields(attributes), subject)
+}
+
+/** What was asked for, as the kernel has made it. */
+function asMade(attributes: MapAttributes, { fd, what }: Handle): MapAttributes {
+  if ((attributes.flags & MAP_FLAGS.NO_COMMON_LRU) === 0) return attributes
+  // htab_map_alloc: each CPU's list has as many elements, and at least one, so there may be room for more.
+  return { ...attributes, maxEntries: readAttributes(fd, { description: what }).maxEntries }
 }
 
 /** The attributes under the names of union bpf_attr. */

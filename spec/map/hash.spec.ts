@@ -1,9 +1,23 @@
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { bytes, HashMap, LpmTrie, LruHashMap, MapMismatchError, mapped, struct, u8, u16be, u32, u64 } from '../../lib'
+import {
+  bytes,
+  HashMap,
+  LpmTrie,
+  LruHashMap,
+  LruPerCpuHashMap,
+  MapMismatchError,
+  mapped,
+  possibleCpus,
+  struct,
+  u8,
+  u16be,
+  u32,
+  u64,
+} from '../../lib'
 import { ipv4Prefix } from '../../lib/codec'
 import { errorOf } from '../support/error'
-import { requireRoot } from '../support/kernel'
+import { needs, requireRoot } from '../support/kernel'
 import { bpftoolDump, fdNumber, needsBpftool, openFds } from './kit'
 
 describe('HashMap', () => {
@@ -202,6 +216,17 @@ describe('LruHashMap', () => {
     expect(lru.clear()).to.equal(entries.length - 1)
     expect(other.size).to.equal(0)
   })
+
+  for (const Kind of [LruHashMap, LruPerCpuHashMap]) {
+    it(`(${Kind.name}) has room for as many on each CPU where each has a list of its own`, function () {
+      requireRoot(this)
+      needs(this, possibleCpus() > 1, 'two CPUs')
+      using lru = Kind.create({ key: u32, value: u32, maxEntries: 1, flags: ['NO_COMMON_LRU'] })
+      // Reading makes room for as many at a time as there may be in one bucket: all of them.
+      expect(lru.maxEntries).to.equal(possibleCpus())
+      expect(lru.maxEntries).to.equal(fdNumber(lru.fd, 'max_entries'))
+    })
+  }
 })
 
 describe('LpmTrie', () => {
