@@ -11,14 +11,14 @@ export interface FdInfo {
 
 const ACCESS = ['read-only', 'write-only', 'read-write', 'read-write'] as const
 
-/** Reads /proc/self/fdinfo; undefined where there is no /proc. */
+/** Reads /proc/self/fdinfo; undefined where it cannot be read: no /proc, no right to it, no fd left for it. */
 export function readFdInfo(fd: number): FdInfo | undefined {
   let text: string
   try {
     text = readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+  } catch {
+    // It is asked for when something else has failed already: that is what has to be told.
+    return undefined
   }
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)$`, 'm').exec(text)?.[1]
   const memlock = field('memlock')

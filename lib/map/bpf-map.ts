@@ -23,7 +23,7 @@ export interface MapInfo {
   readonly btfId: number
   /** Interface that the map is offloaded to; 0 for none. */
   readonly ifindex: number
-  /** Whether user space may no longer write to it; undefined where there is no /proc. */
+  /** Whether user space may no longer write to it; undefined where /proc cannot be read. */
   readonly frozen: boolean | undefined
   /** What this handle may do. */
   readonly access: 'read-write' | 'read-only' | 'write-only' | undefined

@@ -10,6 +10,7 @@ import { BPF_PROG_TYPE_SOCKET_FILTER } from '../../syscalls/uapi'
 import { errorOf } from '../support/error'
 import { eventually, mapIds, requireRoot, useBpffs } from '../support/kernel'
 import { returning } from '../support/programs'
+import { runInChild } from '../support/run'
 import { fdInfo, openFds } from './kit'
 
 const Ports = HashMap.spec({ name: 'ports', key: u32, value: u64, maxEntries: 8 })
@@ -40,6 +41,25 @@ describe('who may do what with a map', () => {
       expect(errorOf(() => map.clear()).message).to.match(words)
       expect(errorOf(() => map.freeze()).message).to.match(/EPERM: BPF_MAP_FREEZE.*frozen/)
       expect(other.get(1)).to.equal(1n)
+    })
+
+    it('is refused as such also where no fd is left to find out more', async () => {
+      const { stdout, stderr } = await runInChild(
+        `
+        const { HashMap, u32 } = require('./lib')
+        const map = HashMap.create({ key: u32, value: u32, maxEntries: 1 })
+        map.freeze()
+        const seen = []
+        const attempt = (run) => { try { return run() } catch (error) { return [error.name, error.code] } }
+        const fds = []
+        try { for (;;) fds.push(require('fs').openSync('/dev/null')) } catch {}
+        seen.push(attempt(() => map.set(1, 1)), attempt(() => map.info().maxEntries), attempt(() => map.info().frozen ?? 'unknown'))
+        for (const fd of fds) require('fs').closeSync(fd)
+        console.log(JSON.stringify([...seen, map.info().frozen]))
+        `,
+        { maxFds: 64 },
+      )
+      expect(JSON.parse(stdout), stderr).to.deep.equal([['KernelError', 'EPERM'], 1, 'unknown', true])
     })
   })
 
