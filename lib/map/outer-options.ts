@@ -1,3 +1,4 @@
+import { KernelError } from '../../syscalls/errno'
 import { BPF_EXIST } from '../../syscalls/uapi-map'
 import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
@@ -71,7 +72,7 @@ export interface Verifiable<M extends BpfMap> {
  *
  * The second way has no effect: an update first compares the inner map with the template (EINVAL), and only then looks
  * for the key, which with BPF_EXIST must be there and is not (ENOENT). An ARRAY_OF_MAPS takes no condition, so an empty
- * one is believed; the first `set` then tells.
+ * one is believed, and so is any where this process may not even make a map; the first `set` then tells.
  */
 export function verifyInner<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number, canProbe: boolean): void {
   const first = outer.firstInner()
@@ -86,7 +87,8 @@ export function verifyInner<M extends BpfMap>(outer: Verifiable<M>, keyBytes: nu
 function probeTemplate<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number): void {
   const key = absentKey(outer, keyBytes)
   if (key === undefined) return
-  using inner = outer.template.create()
+  using inner = createTemplate(outer.template)
+  if (inner === undefined) return
   // EPERM (frozen, read-only) tells nothing, and neither can such a handle install anything wrong.
   if (outer.tryUpdate(key, inner, BPF_EXIST) !== 'EINVAL') return
   const { typeName } = outer.template
@@ -96,6 +98,16 @@ function probeTemplate<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number)
     typeName,
     undefined,
   )
+}
+
+/** A map to ask the kernel with; undefined where this process may open maps that are pinned, not make any. */
+function createTemplate<M extends BpfMap>(template: MapSpec<M>): M | undefined {
+  try {
+    return template.create()
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'EPERM') return undefined
+    throw error
+  }
 }
 
 /** Tries at finding a key that is not there, before a map with tiny keys is taken for full. */

@@ -213,6 +213,40 @@ describe('an outer map without CAP_SYS_ADMIN', () => {
   })
 })
 
+describe('an outer map without any privilege', () => {
+  before(function () {
+    requireRoot(this)
+  })
+  const bpffs = useBpffs()
+
+  it('is read and emptied through a pin', async () => {
+    const paths = ['filled', 'empty'].map((name) => join(bpffs.path, name)) as [string, string]
+    using filled = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Allowed })
+    using empty = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Allowed })
+    filled.set(1, [[1, 2]])
+    const id = filled.idOf(1)
+    filled.pin(paths[0])
+    empty.pin(paths[1])
+    const { stdout, stderr } = await runInChild(
+      `
+      const { HashMap, HashOfMaps, u32 } = require('./lib')
+      const options = { key: u32, inner: HashMap.spec({ key: u32, value: u32, maxEntries: 10 }) }
+      const attempt = (run) => { try { return run() } catch (error) { return error.code + ' ' + error.command } }
+      const say = ${JSON.stringify(paths)}.map((path) => attempt(() => {
+        const outer = HashOfMaps.fromPin(path, options)
+        return [[...outer], attempt(() => outer.set(2, [])), outer.delete(1)]
+      }))
+      console.log(JSON.stringify(say))
+      `,
+      { without: ['sys_admin', 'bpf'] },
+    )
+    expect(JSON.parse(stdout), stderr).to.deep.equal([
+      [[[1, id]], 'EPERM BPF_MAP_CREATE', true],
+      [[], 'EPERM BPF_MAP_CREATE', false],
+    ])
+  })
+})
+
 describe('holding inner maps', () => {
   before(function () {
     requireRoot(this)
