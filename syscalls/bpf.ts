@@ -12,7 +12,7 @@ import {
 import { type Bytes, checkObjectName, cstring, optionalBytes } from './buffer'
 import { call } from './call'
 import type { Subject } from './errno'
-import { checkFd, checkFds, checkKind, type FdKind, settleFd } from './fd'
+import { checkFd, checkKind, type FdKind, settleFd } from './fd'
 import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info-map'
 import {
   BPF_MAP_CREATE,
@@ -36,11 +36,18 @@ export type MapCreateFields = Omit<MapCreateAttr, 'excl_prog_hash' | 'excl_prog_
 export function mapCreate(fields: MapCreateFields, subject?: Subject): number {
   checkObjectName(fields.map_name, 'map_name')
   // 0 would be taken for "none": an outer map is then refused for its missing template, not for standard input.
-  const { inner_map_fd, btf_fd, value_type_btf_obj_fd, map_token_fd } = fields
-  checkFds({ inner_map_fd, btf_fd, value_type_btf_obj_fd, map_token_fd })
-  const hash = optionalBytes(fields.excl_prog_hash, 'excl_prog_hash')
-  const attr: MapCreateAttr = { ...fields, excl_prog_hash: hash.address, excl_prog_hash_size: hash.length }
-  return settleFd(call(BPF_MAP_CREATE, packMapCreate, attr, { subject, keep: fields }).result)
+  if (fields.inner_map_fd !== undefined) checkFd(fields.inner_map_fd, 'inner_map_fd')
+  if (fields.btf_fd !== undefined) checkFd(fields.btf_fd, 'btf_fd')
+  if (fields.value_type_btf_obj_fd !== undefined) checkFd(fields.value_type_btf_obj_fd, 'value_type_btf_obj_fd')
+  if (fields.map_token_fd !== undefined) checkFd(fields.map_token_fd, 'map_token_fd')
+  return settleFd(call(BPF_MAP_CREATE, packMapCreate, withHash(fields), { subject, keep: fields }).result)
+}
+
+function withHash(fields: MapCreateFields): MapCreateAttr {
+  // Inner maps are made by the thousand, and none of them has one.
+  if (fields.excl_prog_hash === undefined) return fields as MapCreateAttr
+  const { address, length } = optionalBytes(fields.excl_prog_hash, 'excl_prog_hash')
+  return { ...fields, excl_prog_hash: address, excl_prog_hash_size: length }
 }
 
 /** BPF_MAP_FREEZE: no more writes from user space, for good. Linux 5.2. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { Codec } from './codec'
 import { shown } from './error'
 import type { StructCodec, StructField } from './struct'
@@ -9,8 +10,13 @@ import type { StructCodec, StructField } from './struct'
  */
 export function makeCodec<T>(parts: Codec<T>): Codec<T>
 export function makeCodec<T>(parts: Codec<T>, fields: readonly StructField[]): StructCodec<T>
-export function makeCodec<T>({ name, size, align, write, read }: Codec<T>, fields?: readonly StructField[]) {
-  return { name, size, align, write, read, fields }
+export function makeCodec<T>({ name, size, align, write, read }: Codec<T>, fields?: readonly StructField[]): object {
+  return { name, size, align, write, read, fields, [inspect.custom]: ownName }
+}
+
+/** At a prompt a codec is its name. */
+function ownName(this: { readonly name: string }): string {
+  return this.name
 }
 
 /** Whether `x` has the shape of a codec: a name, a size, an alignment that is a power of two, `write` and `read`. */

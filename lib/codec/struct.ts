@@ -5,7 +5,7 @@ import { checkCodec, makeCodec } from './make'
 /** Field names and their codecs, in the order of the C declaration. */
 export type Schema = Readonly<Record<string, Codec<unknown>>>
 
-/** The value of a struct of this schema. */
+/** The value of a struct of this schema. Written out where editors show it: they do not look through a name. */
 export type InferFields<S extends Schema> = { -readonly [K in keyof S]: Infer<S[K]> }
 
 /** One field of a struct, at `offset` bytes from its start. */
@@ -27,12 +27,12 @@ export interface StructCodec<T> extends Codec<T> {
  * The value is a plain object with exactly these fields: a missing one and one too many are TypeErrors that name
  * it, and the errors of the fields carry their path (`stats.packets`).
  */
-export function struct<S extends Schema>(schema: S): StructCodec<InferFields<S>> {
+export function struct<S extends Schema>(schema: S): StructCodec<{ -readonly [K in keyof S]: Infer<S[K]> }> {
   return layOut('struct', schema, false)
 }
 
 /** A struct with `__attribute__((packed))`: no padding between its fields or after them, alignment 1. */
-export function packed<S extends Schema>(schema: S): StructCodec<InferFields<S>> {
+export function packed<S extends Schema>(schema: S): StructCodec<{ -readonly [K in keyof S]: Infer<S[K]> }> {
   return layOut('packed', schema, true)
 }
 

@@ -3,7 +3,7 @@ import { type InspectOptions, inspect } from 'node:util'
 import { mapFreeze, mapInfo, objPin } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { readFdInfo } from '../handle/fd-info'
-import type { Handle } from '../handle/handle'
+import { Handle } from '../handle/handle'
 import { flagNames, type MapFlag, type MapType, mapTypeLabel } from './attributes'
 import { labelOf, type MapAttributes, type MapCore, type MapSpec } from './spec'
 
@@ -18,7 +18,7 @@ export interface MapInfo {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: readonly (MapFlag | number)[]
-  readonly mapExtra: bigint
+  readonly mapExtra: number
   /** Id of its BTF object; 0 for none. */
   readonly btfId: number
   /** Interface that the map is offloaded to; 0 for none. */
@@ -49,9 +49,13 @@ export abstract class BpfMap implements Disposable {
   #pinnedAt: string | undefined
 
   protected constructor(core: MapCore) {
+    if (!(core?.handle instanceof Handle)) {
+      throw new TypeError(`${new.target.name} has no public constructor: ${new.target.name}.create({ ... }) makes one`)
+    }
     this.spec = core.spec
     this.attributes = core.attributes
     this.handle = core.handle
+    if (core.attributes.id !== undefined) this.#know(core.attributes.id)
   }
 
   /** The kernel's name of its type: 'HASH'. */
@@ -75,8 +79,15 @@ export abstract class BpfMap implements Disposable {
 
   /** The kernel's number for the map, the same in every process. Asked for once. */
   get id(): number {
-    this.#id ??= mapInfo(this.handle.fd, { description: labelOf(this.spec.family.name, this.name) }).id
-    return this.#id
+    const subject = { description: labelOf(this.spec.family.name, this.name) }
+    return this.#id ?? this.#know(mapInfo(this.handle.fd, subject).id)
+  }
+
+  #know(id: number): number {
+    this.#id = id
+    // What is said of the handle once it is closed, or collected open.
+    this.handle.what = labelOf(this.spec.family.name, this.name, id)
+    return id
   }
 
   get closed(): boolean {
@@ -95,7 +106,8 @@ export abstract class BpfMap implements Disposable {
       valueSize: info.value_size,
       maxEntries: info.max_entries,
       flags: flagNames(info.map_flags),
-      mapExtra: info.map_extra ?? 0n,
+      // A number of hash functions, or a user address: below 2^53.
+      mapExtra: Number(info.map_extra ?? 0n),
       btfId: info.btf_id,
       ifindex: info.ifindex,
       frozen: more?.frozen,
@@ -117,7 +129,8 @@ export abstract class BpfMap implements Disposable {
    * Errors: EEXIST, ENOENT, EPERM where the path is not on a bpf file system. Linux 4.4.
    */
   pin(path: string): void {
-    objPin(path, this.handle.fd, this.subject)
+    const hint = (command: string, code: string) => pinHint(path, code) ?? this.hint(command, code)
+    objPin(path, this.handle.fd, { description: `${this.description} at ${path}`, hint })
     this.#pinnedAt = path
   }
 
@@ -151,7 +164,17 @@ export abstract class BpfMap implements Disposable {
   }
 
   /** @internal What system calls are made on, for their errors. */
-  protected readonly subject: Subject = subjectOf(this)
+  protected readonly subject: Subject = new MapSubject(this)
+
+  /** As messages call it. */
+  toString(): string {
+    return this.description
+  }
+
+  /** What `info()` tells, for logs; a closed map's name and type. */
+  toJSON(): object {
+    return this.closed ? { type: this.type, id: this.#id, name: this.name, closed: true } : this.info()
+  }
 
   /** The likely cause of a refusal, where this object knows more than its errno. */
   protected hint(command: string, code: string): string | undefined {
@@ -197,17 +220,28 @@ export abstract class BpfMap implements Disposable {
   }
 }
 
-/** Not methods of the map itself: whoever holds a subject could then reach everything else. */
-function subjectOf(map: BpfMap): Subject {
-  return {
-    get description() {
-      return map.description
-    },
-    hint(command, code) {
-      // biome-ignore lint/complexity/useLiteralKeys: the way in to what is protected
-      return map['hint'](command, code)
-    },
+/** A map as system calls see it: not the map itself, as whoever holds a subject could then reach everything else. */
+class MapSubject implements Subject {
+  readonly #map: BpfMap
+
+  constructor(map: BpfMap) {
+    this.#map = map
   }
+
+  get description(): string {
+    return this.#map.description
+  }
+
+  hint(command: string, code: string): string | undefined {
+    // biome-ignore lint/complexity/useLiteralKeys: the way in to what is protected
+    return this.#map['hint'](command, code)
+  }
+}
+
+/** bpf_lookup in kernel/bpf/inode.c: names with a dot are the file system's own. */
+function pinHint(path: string, code: string): string | undefined {
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  return code === 'EPERM' && name.includes('.') ? "a pin's name may not hold a dot" : undefined
 }
 
 /** Unlinks a pin; false where there was none. Refuses a path that is not on a bpf file system. */

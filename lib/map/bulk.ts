@@ -164,9 +164,8 @@ function writeKey<K, V>(target: BulkTarget<K, V>, calls: BatchCalls, i: number, 
 /** A flat list of values is the likely slip, and would otherwise end as "undefined is not a value". */
 export function checkEntry(entry: unknown, number: number): asserts entry is readonly [unknown, unknown] {
   if (Array.isArray(entry) && entry.length === 2) return
-  throw new TypeError(
-    `entries are [key, value] pairs; number ${number} is ${typeof entry === 'object' ? 'not' : typeof entry}`,
-  )
+  const what = typeof entry === 'object' ? 'is not one' : `is a ${typeof entry}`
+  throw new TypeError(`entries are [key, value] pairs; number ${number} ${what} (of a plain list: list.entries())`)
 }
 
 /** Lists of at most `size` items. */

@@ -1,9 +1,10 @@
 import { mapCreate, mapTryOpenById } from '../../syscalls/bpf'
-import type { Subject } from '../../syscalls/errno'
+import { KernelError, type Subject } from '../../syscalls/errno'
 import { Handle } from '../handle/handle'
 import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { fill } from './fillable'
+import { KeyedMap } from './keyed-map'
 import { readAttributes } from './mismatch'
 import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec, wrapOrClose } from './spec'
 
@@ -37,8 +38,16 @@ export function checkInnerSpec(outer: string, inner: unknown): asserts inner is 
 
 /** BPF_MAP_CREATE of an outer map. The template lives only for this call: the kernel copies what it needs of it. */
 export function createOuter(attributes: MapAttributes, inner: MapSpec, subject: Subject): number {
-  using template = inner.create()
+  using template = makeTemplate(inner)
   return mapCreate({ ...createFields(attributes), inner_map_fd: template.fd }, subject)
+}
+
+function makeTemplate(inner: MapSpec): BpfMap {
+  try {
+    return inner.create()
+  } catch (error) {
+    throw error instanceof KernelError ? error.withHint(`making the template of an outer map: ${error.hint}`) : error
+  }
 }
 
 /** A new inner map that holds the entries; closed where that fails. */
@@ -54,10 +63,13 @@ export function createFilled<M extends BpfMap>(
       throw new TypeError(`a ${template.typeName} cannot be filled from a list: install a map, made by createInner()`)
     }
     fillable[fill](content)
+    // Hundreds of them may be on their way into an outer map at once, all filled, and never used again by this object.
+    if (inner instanceof KeyedMap) inner.rest()
     return inner
   } catch (error) {
     inner.close()
-    throw error
+    // The error names a map that is gone by now; what it was for is what the caller knows.
+    throw error instanceof KernelError ? error.withHint(`filling a new inner map: ${error.hint}`) : error
   }
 }
 

@@ -52,9 +52,14 @@ export abstract class KeyedMap<K, V> extends BpfMap {
   }
 
   override close(): void {
+    this.rest()
+    super.close()
+  }
+
+  /** @internal Gives the prepared calls' memory back until the next operation: for maps that may not have one soon. */
+  rest(): void {
     this.#calls?.close()
     this.#calls = undefined
-    super.close()
   }
 
   /**
@@ -230,15 +235,32 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** Writes many entries, in as few calls as the kernel allows. */
   protected storeMany(entries: Iterable<readonly [K, V]>, flags: number): number {
-    if ((flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.target(), entries, flags)
-    // UPDATE_BATCH takes no condition (EINVAL).
+    // UPDATE_BATCH takes no condition (EINVAL); and the list for a small inner map is not worth what a batch needs.
+    const short = Array.isArray(entries) && entries.length < this.few
+    if (!short && (flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.target(), entries, flags)
+    // As in a batch: an entry that cannot be written is found before the first one is.
+    if (short && entries.length > 1) for (const [i, entry] of entries.entries()) this.#tryEntry(entry, i)
     let done = 0
-    for (const entry of entries) {
+    for (const entry of entries as Iterable<readonly [K, V]>) {
       checkEntry(entry, done)
       counted(done, () => this.store(entry[0], entry[1], flags))
       done++
     }
     return done
+  }
+
+  /** Writes an entry to our own memory alone, for the sake of the errors. */
+  #tryEntry(entry: readonly [K, V], number: number): void {
+    checkEntry(entry, number)
+    const calls = this.#enter()
+    try {
+      writeAs('key', this.key, calls.view, calls.keyAt, entry[0])
+      writeAs('value', this.value, calls.view, calls.valueAt, entry[1])
+    } catch (error) {
+      throw withPath(number, error)
+    } finally {
+      leave(calls)
+    }
   }
 
   /** Deletes many keys, in as few calls as the kernel allows; how many of them were there. */

@@ -24,6 +24,7 @@ export class MapMismatchError extends TypeError {
 export function readAttributes(fd: number, subject: Subject): MapAttributes {
   const info = mapInfo(fd, subject)
   return {
+    id: info.id,
     type: info.type,
     keySize: info.key_size,
     valueSize: info.value_size,

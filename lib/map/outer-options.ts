@@ -7,6 +7,7 @@ import type { BpfMap } from './bpf-map'
 import { checkInnerSpec, createOuter } from './inner'
 import { innerMismatch, MapMismatchError } from './mismatch'
 import { type CreateOptions, type MapAttributes, type MapCore, MapSpec, type OpenOptions } from './spec'
+import { checkMaxEntries } from './table-options'
 
 /** What every outer map is made of. */
 export interface OuterOptions<M extends BpfMap> extends CreateOptions {
@@ -41,6 +42,7 @@ export function outerSpec<O extends BpfMap, M extends BpfMap>(
   }
   checkCodec(key)
   checkInnerSpec(name, options.inner)
+  checkMaxEntries(type, options.maxEntries)
   const shape = `${key.name} → ${options.inner.typeName}`
   return new MapSpec<O>(
     {

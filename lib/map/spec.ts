@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
@@ -9,6 +10,8 @@ import { readAttributes, verifyShape } from './mismatch'
 
 /** What the kernel is told when a map is made, and what it answers about one that exists. */
 export interface MapAttributes {
+  /** The kernel's number of a map that was opened; undefined in a description, and of one just made. */
+  readonly id?: number | undefined
   /** enum bpf_map_type. */
   readonly type: number
   /** Bytes of a key; 0 where the type has none. */
@@ -175,6 +178,14 @@ export class MapSpec<M extends BpfMap = BpfMap> {
   /** Wraps a handle of a map that exists, once it is certain that this description fits; closes it where it does not. */
   adopt(handle: Handle): M {
     return wrapOrClose(handle, () => this.#wrap(handle))
+  }
+
+  /** HashMap.spec<u32, u64> 'ports' ×1024 */
+  [inspect.custom](): string {
+    const { name, maxEntries } = this.attributes
+    const shape = this.typeName.slice(this.family.name.length)
+    const [label, size] = [name === '' ? '' : ` '${name}'`, maxEntries === undefined ? '' : ` ×${maxEntries}`]
+    return `${this.family.name}.spec${shape}${label}${size}`
   }
 
   #wrap(handle: Handle): M {

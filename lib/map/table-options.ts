@@ -1,6 +1,6 @@
-import type { Codec } from '../codec'
+import { type Codec, withPath } from '../codec'
 import { checkCodec } from '../codec/make'
-import type { MapFlag, MapType } from './attributes'
+import { checkU32, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { type CreateOptions, type Family, isMapSpec, type MapCore, MapSpec, type OpenOptions } from './spec'
 
@@ -43,8 +43,8 @@ export function tableSpec<M extends BpfMap, K, V>(
 ): MapSpec<M> {
   checkOptions(name, options)
   const { key, value } = options
-  checkCodec(key)
-  checkCodec(value)
+  checkCodecs(name, { key, value })
+  checkMaxEntries(type, options.maxEntries)
   const shape = `${key.name} → ${value.name}`
   return new MapSpec<M>(
     { name, type, shape, wrap, ...more },
@@ -62,7 +62,8 @@ export function indexedSpec<M extends BpfMap, V>(
 ): MapSpec<M> {
   checkOptions(name, options)
   const { value } = options
-  checkCodec(value)
+  checkCodecs(name, { value })
+  checkMaxEntries(type, options.maxEntries)
   return new MapSpec<M>(
     { name, type, shape: value.name, wrap, ...more },
     { ...options, keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
@@ -100,6 +101,32 @@ export function plainSpec<M extends BpfMap>(
     { name, type, shape: '', wrap, ...more },
     { ...options, ...sizes, maxEntries: options.maxEntries },
   )
+}
+
+/** Says which codec is missing, and from what. */
+function checkCodecs(name: string, codecs: Readonly<Record<string, unknown>>): void {
+  for (const [option, codec] of Object.entries(codecs)) {
+    try {
+      checkCodec(codec)
+    } catch (error) {
+      throw withPath(name, withPath(option, error))
+    }
+  }
+}
+
+/** Types without a limit of their own: there the kernel insists on 0. */
+const UNLIMITED: ReadonlySet<MapType> = new Set<MapType>([
+  'CGROUP_STORAGE',
+  'PERCPU_CGROUP_STORAGE',
+  'SK_STORAGE',
+  'INODE_STORAGE',
+  'TASK_STORAGE',
+  'CGRP_STORAGE',
+])
+
+/** 0 is what the kernel answers with a bare EINVAL; undefined where a map is opened, not made. */
+export function checkMaxEntries(type: MapType, maxEntries: number | undefined): void {
+  if (maxEntries !== undefined && !UNLIMITED.has(type)) checkU32('maxEntries', maxEntries, 1)
 }
 
 function checkOptions(name: string, options: unknown): void {

@@ -173,11 +173,17 @@ describe('HashMap', () => {
     expect(() => HashMap.spec(undefined as never)).to.throw(TypeError, /takes an object of options/)
     expect(() => HashMap.fromId(-1, { key: u32, value: u32 })).to.throw(RangeError, /-1 cannot be id/)
     expect(() => HashMap.create({ key: u32, value: u32 } as never)).to.throw(TypeError, /maxEntries is missing/)
+    expect(make({ maxEntries: 0 })).to.throw(RangeError, /^0 cannot be maxEntries: integers from 1/)
+    expect(make({ value: undefined })).to.throw(TypeError, /^HashMap\.value: expected a codec .*, not undefined/)
+    const Constructor = HashMap as unknown as new (options: object) => unknown
+    expect(() => new Constructor({ key: u32, value: u32, maxEntries: 1 })).to.throw(
+      TypeError,
+      /HashMap\.create\(\{ \.\.\. \}\) makes one/,
+    )
   })
 
   it('passes the refusals of the kernel on, in words, and leaves nothing open', () => {
     const fds = openFds()
-    expect(errorOf(() => HashMap.create({ key: u32, value: u32, maxEntries: 0 })).code).to.equal('EINVAL')
     const huge = errorOf(() => HashMap.create({ key: u32, value: u32, maxEntries: 0xffffffff }))
     expect(huge.message).to.match(/^E2BIG: BPF_MAP_CREATE on HashMap: the map would be too large/)
     const lru = errorOf(() => LruHashMap.create({ key: u32, value: u32, maxEntries: 1, flags: ['NO_PREALLOC'] }))

@@ -115,7 +115,7 @@ describe('what an outer map refuses', () => {
 
   it('entries that are no pairs, or do not fit, with the place', () => {
     expect(errorOf(() => outer.set(1, [1, 2] as never)).message).to.match(
-      /entries are \[key, value\] pairs; number 0 is number/,
+      /entries are \[key, value\] pairs; number 0 is a number/,
     )
     expect(errorOf(() => outer.set(1, [[1, 2, 3]] as never)).message).to.match(/entries are \[key, value\] pairs/)
     expect(
@@ -139,7 +139,9 @@ describe('what an outer map refuses', () => {
     const entries = Array.from({ length: 11 }, (_, i): [number, number] => [i, i])
     const error = errorOf(() => outer.set(1, entries))
     expect(error).to.include({ code: 'E2BIG', done: 10 })
-    expect(error.message).to.match(/HashMap#\d+ 'refusal' \(10 done before\): the map is full: maxEntries is 10/)
+    expect(error.message).to.match(
+      /HashMap#\d+ 'refusal' \(10 done before\): filling a new inner map: the map is full: maxEntries is 10/,
+    )
   })
 
   it('a closed inner map', () => {

@@ -71,7 +71,7 @@ describe('maps that are memory', () => {
       using arena = Arena.create({ name: 'arena', pages: 16, mapExtra })
       expect(arena.pages).to.equal(16)
       expect(fdInfo(arena.fd, 'map_extra')).to.equal(`0x${mapExtra.toString(16)}`)
-      expect(arena.info()).to.deep.include({ flags: ['MMAPABLE'], mapExtra, maxEntries: 16 })
+      expect(arena.info()).to.deep.include({ flags: ['MMAPABLE'], mapExtra: Number(mapExtra), maxEntries: 16 })
       using other = Arena.fromId(arena.id)
       expect(other.attributes.mapExtra).to.equal(mapExtra)
     })

@@ -82,14 +82,16 @@ describe('iteration', () => {
     })
   }
 
-  it('by next key is whole while another thread deletes', async () => {
+  it('by next key is whole while another thread deletes', async function () {
+    // It begins again each time that the key it stands on is deleted.
+    this.timeout(60_000)
     using map = HashMap.create({ name: 'busy', key: u32, value: u64, maxEntries: 10_000 })
     map.setMany(steady)
     const id = map.id
     await whileOthersWrite(id, 1_000_000, false, () => {
       recorded(() => {
         using slow = HashMap.fromId(id, { key: u32, value: u64 })
-        for (let round = 0; round < 3; round++) check([...slow.keys()])
+        for (let round = 0; round < 2; round++) check([...slow.keys()])
       }, noBatches)
     })
   })
