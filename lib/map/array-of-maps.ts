@@ -1,6 +1,7 @@
 import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
 import type { BpfMap } from './bpf-map'
+import type { ContentOf } from './fillable'
 import { type InnerChanges, type InnerContent, OuterMap } from './outer'
 import { type OuterOpenOptions, type OuterOptions, outerSpec, verifyInner } from './outer-options'
 import type { MapCore, MapSpec } from './spec'
@@ -71,6 +72,9 @@ export class ArrayOfMaps<M extends BpfMap> extends OuterMap<number, M> {
    * Each call waits for an RCU grace period, 8 to 9 ms up to Linux 6.18: `setMany` waits once, `setAsync` off the event loop.
    * Errors: MapMismatchError; E2BIG (past the end), EPERM (frozen, read-only).
    */
+  set(index: number, content: InnerContent<M>, options?: InnerChanges): this
+  // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
+  set(index: number, entries: ContentOf<M>, options?: InnerChanges): this
   set(index: number, content: InnerContent<M>, options: InnerChanges = {}): this {
     refuseCondition(options)
     this.install(index, content, BPF_ANY, options)
@@ -78,6 +82,9 @@ export class ArrayOfMaps<M extends BpfMap> extends OuterMap<number, M> {
   }
 
   /** `set` off the event loop. What is asked for while one write waits goes out together in the next call. */
+  setAsync(index: number, content: InnerContent<M>, options?: InnerChanges): Promise<void>
+  // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
+  setAsync(index: number, entries: ContentOf<M>, options?: InnerChanges): Promise<void>
   async setAsync(index: number, content: InnerContent<M>, options: InnerChanges = {}): Promise<void> {
     refuseCondition(options)
     await this.installAsync(index, content, BPF_ANY, options)

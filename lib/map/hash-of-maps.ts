@@ -1,5 +1,6 @@
 import type { Codec } from '../codec'
 import type { BpfMap } from './bpf-map'
+import type { ContentOf } from './fillable'
 import { type SetOptions, setFlags } from './keyed-map'
 import { type InnerChanges, type InnerContent, OuterMap } from './outer'
 import { type OuterOpenOptions, type OuterOptions, outerSpec, verifyInner } from './outer-options'
@@ -76,12 +77,18 @@ export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
    * Each call waits for an RCU grace period, 8 to 9 ms up to Linux 6.18: `setMany` waits once, `setAsync` off the event loop.
    * Errors: MapMismatchError; E2BIG (full), EEXIST and ENOENT (`only`), EPERM (frozen, read-only).
    */
+  set(key: K, content: InnerContent<M>, options?: OuterSetOptions): this
+  // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
+  set(key: K, entries: ContentOf<M>, options?: OuterSetOptions): this
   set(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): this {
     this.install(key, content, setFlags(options), options)
     return this
   }
 
   /** `set` off the event loop. What is asked for while one write waits goes out together in the next call. */
+  setAsync(key: K, content: InnerContent<M>, options?: OuterSetOptions): Promise<void>
+  // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
+  setAsync(key: K, entries: ContentOf<M>, options?: OuterSetOptions): Promise<void>
   setAsync(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): Promise<void> {
     return this.installAsync(key, content, setFlags(options), options)
   }

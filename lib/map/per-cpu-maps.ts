@@ -2,6 +2,7 @@ import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
 import { possibleCpuIds } from '../cpu/possible'
 import type { BpfMap } from './bpf-map'
+import type { ContentOf } from './fillable'
 import type { KeyedMap } from './keyed-map'
 import { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
 import { type OuterOpenOptions, outerSpec, verifyInner } from './outer-options'
@@ -76,6 +77,9 @@ export class PerCpuMaps<M extends BpfMap> extends OuterMap<number, M> {
   }
 
   /** Replaces the inner map of one CPU. Errors: MapMismatchError; E2BIG (no such CPU), EPERM. */
+  set(cpu: number, content: InnerContent<M>, options?: InnerChanges): this
+  // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
+  set(cpu: number, entries: ContentOf<M>, options?: InnerChanges): this
   set(cpu: number, content: InnerContent<M>, options: InnerChanges = {}): this {
     this.install(cpu, content, BPF_ANY, options)
     return this
