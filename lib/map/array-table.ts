@@ -28,7 +28,9 @@ export abstract class ArrayTable<V> extends KeyedMap<number, V> implements Filla
   /** The elements at many indices, in their order. */
   getMany(indices: Iterable<number>, options?: GetOptions): (V | undefined)[] {
     const flags = getFlags(options)
-    return Array.from(indices, (index) => this.lookup(index, flags))
+    const values: (V | undefined)[] = []
+    for (const index of indices) values.push(this.lookup(index, flags))
+    return values
   }
 
   /** Writes `[index, value]` pairs in as few calls as the kernel allows: for a plain list, `setMany(list.entries())`. */

@@ -17,7 +17,7 @@ export interface BulkTarget<K, V> {
   remove(key: K): boolean
 }
 
-/** Writes the entries; a KernelError's `done` says how many were written before it. Returns how many there were. */
+/** Writes the entries; an error's `done` says how many were written before it, if any. Returns how many there were. */
 export function updateBulk<K, V>(target: BulkTarget<K, V>, entries: Iterable<readonly [K, V]>, flags: number): number {
   const command = 'BPF_MAP_UPDATE_BATCH'
   let done = 0
@@ -27,7 +27,9 @@ export function updateBulk<K, V>(target: BulkTarget<K, V>, entries: Iterable<rea
       continue
     }
     const calls = new BatchCalls(chunk.length, target.key.size, target.value.size)
-    for (const [i, entry] of chunk.entries()) writeEntry(target, calls, i, entry, done + i)
+    withDone(done, () => {
+      for (const [i, entry] of chunk.entries()) writeEntry(target, calls, i, entry, done + i)
+    })
     const answer = calls.update(target.fd, chunk.length, flags)
     if (answer.code === 'ENOTSUPP') {
       target.setLacks(command)
@@ -134,6 +136,16 @@ export function counted(done: number, step: () => void): void {
     step()
   } catch (error) {
     throw error instanceof KernelError ? error.withDone(done) : withPath(done, error)
+  }
+}
+
+/** Runs a step whose errors are not the kernel's; they say, too, how many entries were written before. */
+function withDone(done: number, step: () => void): void {
+  try {
+    step()
+  } catch (error) {
+    if (done > 0 && error instanceof Error) Reflect.set(error, 'done', done)
+    throw error
   }
 }
 

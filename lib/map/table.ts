@@ -28,7 +28,9 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
   /** The values of many keys, in their order; undefined where there is none. One call each: the kernel has no other way. */
   getMany(keys: Iterable<K>, options?: GetOptions): (V | undefined)[] {
     const flags = getFlags(options)
-    return Array.from(keys, (key) => this.lookup(key, flags))
+    const values: (V | undefined)[] = []
+    for (const key of keys) values.push(this.lookup(key, flags))
+    return values
   }
 
   /**

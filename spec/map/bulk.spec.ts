@@ -192,6 +192,10 @@ describe('many entries at once', () => {
     expect(() => map.deleteMany([1, 2, 3, 4, -5])).to.throw(RangeError, /^\[4\]\.key: -5/)
     // Nothing was written: what goes out together is encoded whole before.
     expect([...map.keys()]).to.deep.equal([])
+    const late = Array.from({ length: 9000 }, (_, n) => [n % 100, n === 8999 ? -1n : 0n] as const)
+    expect(wrong(late)).to.include({ name: 'RangeError', done: 8192 })
+    map.clear()
+    expect(() => map.getMany(1 as never)).to.throw(TypeError, /not iterable/)
   })
 
   it('fill an array, and change many of its elements', () => {
