@@ -89,8 +89,8 @@ export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
   setAsync(key: K, content: InnerContent<M>, options?: OuterSetOptions): Promise<void>
   // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
   setAsync(key: K, entries: ContentOf<M>, options?: OuterSetOptions): Promise<void>
-  setAsync(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): Promise<void> {
-    return this.installAsync(key, content, setFlags(options), options)
+  async setAsync(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): Promise<void> {
+    await this.installAsync(key, content, setFlags(options), options)
   }
 
   protected override hint(command: string, code: string): string | undefined {

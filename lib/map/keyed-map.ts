@@ -178,7 +178,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** The bytes of a key, as a text that two equal keys share. */
   protected keyText(key: K): string {
-    return this.keyBytes(key).toString('latin1')
+    return textOf(this.keyBytes(key))
   }
 
   /** The bytes of a key, as the kernel compares them. */
@@ -197,6 +197,17 @@ export abstract class KeyedMap<K, V> extends BpfMap {
       writeAs('value', this.value, calls.view, calls.valueAt, value)
       this.#stillOpen()
       return calls.tryUpdate(flags)
+    } finally {
+      leave(calls)
+    }
+  }
+
+  /** `lookup` of a key given as bytes. */
+  protected lookupBytes(key: Uint8Array): V | undefined {
+    const calls = this.#enter()
+    try {
+      new Uint8Array(calls.view.buffer, calls.keyAt, this.key.size).set(key)
+      return calls.lookup(0) ? this.value.read(calls.view, calls.valueAt) : undefined
     } finally {
       leave(calls)
     }
@@ -320,6 +331,11 @@ function writeAs<T>(what: 'key' | 'value', codec: Codec<T>, view: DataView, offs
   } catch (error) {
     throw withPath(what, error)
   }
+}
+
+/** Bytes as a text that equal bytes share. */
+export function textOf(bytes: Buffer): string {
+  return bytes.toString('latin1')
 }
 
 function leave(calls: ElementCalls): void {

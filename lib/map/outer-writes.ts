@@ -14,11 +14,15 @@ export interface OuterWriter<K, M extends BpfMap> {
   readonly keyBytes: number
   readonly subject: Subject
   readonly target: Target<K, number>
-  encode(key: K): Uint8Array
+  encode(key: K): Buffer
   /** The map to install, and what of it is ours: to be held once it is installed, else to be closed. */
   prepare(content: InnerContent<M>, changes: InnerChanges): { readonly inner: M; readonly own: M | undefined }
   /** Told of each inner map that is installed; whether it was taken over, and so must not be closed. */
   hold(key: K, own: M | undefined): boolean
+  /** The same of one installed by an asynchronous write, between these two: others may have written its entry since. */
+  holdLate(key: Buffer, own: M | undefined): boolean
+  begin(): void
+  end(): void
   explain(error: unknown, inner: BpfMap): unknown
 }
 
@@ -50,7 +54,7 @@ export class OuterWrites<K, M extends BpfMap> {
     for (const chunk of chunks(entries, CHUNK)) {
       let from = 0
       while (from < chunk.length) {
-        const installs = this.#make(chunk, from, {}, done)
+        const installs = this.#make(chunk, from, {}, done, true)
         this.#install(installs, done, () => write(installs))
         from += installs.length
         done += installs.length
@@ -59,31 +63,38 @@ export class OuterWrites<K, M extends BpfMap> {
     return done
   }
 
-  /** The same through the queue. All inner maps are made before this returns its promise. */
+  /** The same through the queue. All inner maps are made before this returns its promise. `many` counts in errors. */
   async setAsync(
     entries: readonly (readonly [K, InnerContent<M>])[],
     flags: number,
     changes: InnerChanges,
+    many: boolean,
   ): Promise<number> {
     let done = 0
     while (done < entries.length) {
-      const installs = this.#make(entries, done, changes, done)
+      const installs = this.#make(entries, done, changes, done, many)
       const before = done
       const leases: Lease[] = []
+      // Now: by the time that the write is done, the caller may have other bytes in what the key was read from.
+      const keys: Buffer[] = []
       let answered = 0
+      this.#outer.begin()
       try {
-        const writes = installs.map(({ key, inner }): Write => {
+        const writes = installs.map(({ key, inner }, i): Write => {
           const lease = inner.handle.retain()
           leases.push(lease)
-          return { key: this.#outer.encode(key), fd: lease.fd }
+          const bytes = this.#encode(key, many ? before + i : undefined)
+          keys.push(bytes)
+          return { key: bytes, fd: lease.fd }
         })
         answered = await this.#queued().add('set', writes, flags, this.#outer.handle.retain())
       } catch (error) {
         answered = error instanceof KernelError ? (error.done ?? 0) : 0
-        throw this.#counted(error, installs[answered]?.inner, before, entries.length > 1)
+        throw this.#counted(error, installs[answered]?.inner, before, many)
       } finally {
         for (const lease of leases) lease.release()
-        this.#settle(installs, answered)
+        this.#settle(installs, answered, (i, own) => this.#outer.holdLate(keys[i] as Buffer, own))
+        this.#outer.end()
       }
       done += installs.length
     }
@@ -91,10 +102,18 @@ export class OuterWrites<K, M extends BpfMap> {
   }
 
   /** Deletes through the queue: how many of the keys were there. */
-  async deleteAsync(keys: readonly K[]): Promise<number> {
+  async deleteAsync(keys: readonly Uint8Array[]): Promise<number> {
     if (keys.length === 0) return 0
-    const writes = keys.map((key): Write => ({ key: this.#outer.encode(key), fd: undefined }))
+    const writes = keys.map((key): Write => ({ key, fd: undefined }))
     return this.#queued().add('delete', writes, BPF_ANY, this.#outer.handle.retain())
+  }
+
+  #encode(key: K, number: number | undefined): Buffer {
+    try {
+      return this.#outer.encode(key)
+    } catch (error) {
+      throw number === undefined ? error : withPath(number, error)
+    }
   }
 
   #queued(): WriteQueue {
@@ -117,6 +136,7 @@ export class OuterWrites<K, M extends BpfMap> {
     from: number,
     changes: InnerChanges,
     before: number,
+    many: boolean,
   ): Install<K, M>[] {
     const installs: Install<K, M>[] = []
     try {
@@ -129,12 +149,13 @@ export class OuterWrites<K, M extends BpfMap> {
         } catch (error) {
           // Out of fds: install what is ready, which gives theirs back.
           if (error instanceof KernelError && error.code === 'EMFILE' && installs.length > 0) break
+          if (!many) throw error
           throw error instanceof KernelError ? error.withDone(before) : withPath(before + i - from, error)
         }
       }
       return installs
     } catch (error) {
-      this.#settle(installs, 0)
+      for (const { own } of installs) own?.close()
       throw error
     }
   }
@@ -147,14 +168,14 @@ export class OuterWrites<K, M extends BpfMap> {
       done = error instanceof KernelError ? (error.done ?? 0) : 0
       throw this.#counted(error, installs[done]?.inner, before, true)
     } finally {
-      this.#settle(installs, done)
+      this.#settle(installs, done, (i, own) => this.#outer.hold((installs[i] as Install<K, M>).key, own))
     }
   }
 
   /** The first `done` are installed; all that nobody took over are closed. */
-  #settle(installs: readonly Install<K, M>[], done: number): void {
-    for (const [i, { key, own }] of installs.entries()) {
-      const taken = i < done && this.#outer.hold(key, own)
+  #settle(installs: readonly Install<K, M>[], done: number, hold: (i: number, own: M | undefined) => boolean): void {
+    for (const [i, { own }] of installs.entries()) {
+      const taken = i < done && hold(i, own)
       if (!taken) own?.close()
     }
   }

@@ -1,14 +1,14 @@
 import { types } from 'node:util'
 import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY } from '../../syscalls/uapi-map'
-import { u32 } from '../codec'
+import { u32, withPath } from '../codec'
 import { BpfMap, type MapInfo } from './bpf-map'
 import { updateBulk } from './bulk'
 import type { ContentOf } from './fillable'
 import { HeldMaps } from './held'
 import { attributesById, createFilled, duplicateInner, isIterable, openInner } from './inner'
 import { brief, summarize } from './inspect'
-import { type Codecs, KeyedMap } from './keyed-map'
+import { type Codecs, KeyedMap, textOf } from './keyed-map'
 import { innerMismatch } from './mismatch'
 import type { Verifiable } from './outer-options'
 import { OuterWrites } from './outer-writes'
@@ -104,6 +104,22 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     return true
   }
 
+  /** The same of what an asynchronous write has installed, unless another write through this object has replaced it. */
+  #holdLate(key: Buffer, own: M | undefined): boolean {
+    if (this.#held === undefined || own === undefined) return false
+    return this.#held.putLate(textOf(key), own, () => this.#idAt(key))
+  }
+
+  /** The id under a key's bytes; undefined also where this handle may not read. */
+  #idAt(key: Buffer): number | undefined {
+    try {
+      return this.lookupBytes(key)
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'EPERM') return undefined
+      throw error
+    }
+  }
+
   /** EINVAL from an update means a misfit that our own comparison lets pass: this kernel compares more. */
   #explain(error: unknown, inner: BpfMap): unknown {
     if (!(error instanceof KernelError) || error.code !== 'EINVAL') return error
@@ -177,10 +193,11 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   /** Deletes many keys in one call where the kernel can (HASH_OF_MAPS, Linux 6.0): how many of them were there. */
   deleteMany(keys: Iterable<K>): number {
     const list = [...keys]
+    const bytes = this.#held === undefined ? [] : this.#bytesOf(list)
     try {
       return this.removeMany(list)
     } finally {
-      this.#dropAbsent(list)
+      this.#dropAbsent(bytes)
     }
   }
 
@@ -190,9 +207,20 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   }
 
   /** After a delete that may have failed half-way: what is no longer there need not be held. */
-  #dropAbsent(keys: readonly K[]): void {
+  #dropAbsent(keys: readonly Buffer[]): void {
     if (this.#held === undefined) return
-    for (const key of keys) if (this.closed || !this.exists(key)) this.#held.drop(this.keyText(key))
+    for (const key of keys) if (this.closed || !this.existsBytes(key)) this.#held.drop(textOf(key))
+  }
+
+  /** The bytes of many keys as they are now. */
+  #bytesOf(keys: Iterable<K>): Buffer[] {
+    return Array.from(keys, (key, i) => {
+      try {
+        return this.keyBytes(key)
+      } catch (error) {
+        throw withPath(i, error)
+      }
+    })
   }
 
   /**
@@ -209,26 +237,29 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   /** `delete` off the event loop. Deletes asked for while one waits go out together in the next call. */
   async deleteAsync(key: K): Promise<boolean> {
-    return (await this.deleteManyAsync([key])) === 1
+    return (await this.#deleteAsync([this.keyBytes(key)])) === 1
   }
 
   /** `deleteMany` off the event loop: how many of the keys were there. */
   async deleteManyAsync(keys: Iterable<K>): Promise<number> {
-    const list = [...keys]
+    return this.#deleteAsync(this.#bytesOf(keys))
+  }
+
+  async #deleteAsync(keys: readonly Buffer[]): Promise<number> {
     try {
-      return await this.#writer().deleteAsync(list)
+      return await this.#writer().deleteAsync(keys)
     } finally {
-      if (!this.closed) this.#dropAbsent(list)
+      if (!this.closed) this.#dropAbsent(keys)
     }
   }
 
   /** `setMany` off the event loop. The inner maps are made and filled before it returns. */
   async setManyAsync(entries: Iterable<readonly [K, InnerContent<M>]>): Promise<number> {
-    return this.#writer().setAsync([...entries], BPF_ANY, {})
+    return this.#writer().setAsync([...entries], BPF_ANY, {}, true)
   }
 
   protected async installAsync(key: K, content: InnerContent<M>, flags: number, changes: InnerChanges): Promise<void> {
-    await this.#writer().setAsync([[key, content]], flags, changes)
+    await this.#writer().setAsync([[key, content]], flags, changes, false)
   }
 
   #writer(): OuterWrites<K, M> {
@@ -240,6 +271,9 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       encode: (key) => this.keyBytes(key),
       prepare: (content, changes) => this.#prepare(content, changes),
       hold: (key, own) => this.#hold(key, own),
+      holdLate: (key, own) => this.#holdLate(key, own),
+      begin: () => this.#held?.begin(),
+      end: () => this.#held?.end(),
       explain: (error, inner) => this.#explain(error, inner),
     })
     return this.#writes
