@@ -164,12 +164,18 @@ export class WriteQueue {
   }
 
   #fail(unit: Unit, error: unknown): void {
-    this.#remove(unit)
     unit.reject(error)
+    this.#remove(unit)
   }
 
+  /** Must not throw: the promises of the others hang on it. */
   #remove(unit: Unit): void {
     this.#units.splice(this.#units.indexOf(unit), 1)
-    unit.lease.release()
+    try {
+      unit.lease.release()
+    } catch (error) {
+      // close() was put off until now, and somebody else has closed the fd meanwhile.
+      unit.reject(error)
+    }
   }
 }

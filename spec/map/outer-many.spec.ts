@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { closeSync, readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, u32 } from '../../lib'
 import { type Abi, setAbi } from '../../syscalls/abi'
@@ -236,6 +236,20 @@ describe('writing inner maps off the event loop', () => {
       ]),
     )
     await eventually(() => openFds() === fds - 2, 'both handles are closed once the writes are done')
+  })
+
+  it('settles what was asked for also where somebody else closes the fd meanwhile', async () => {
+    const own = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Allowed })
+    const { fd } = own
+    using _ = interpose((command) => {
+      if (command !== BPF_MAP_UPDATE_BATCH) return undefined
+      own.close()
+      closeSync(fd)
+      return 0
+    })
+    const [first, last] = await Promise.allSettled([own.setAsync(1, []), own.setAsync(2, [])])
+    expect(first?.status).to.equal('fulfilled')
+    expect(last).to.deep.include({ status: 'rejected' }).and.to.have.nested.property('reason.code', 'EBADF')
   })
 
   it('refuses a wrong argument by rejecting, and makes nothing', async () => {
