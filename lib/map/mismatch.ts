@@ -61,7 +61,7 @@ function keptFlags({ type, flags }: MapAttributes): number {
 
 /**
  * Where an inner map differs from an outer map's template, as the kernel compares them: bpf_map_meta_equal, and
- * array_map_meta_equal for plain arrays. undefined where they fit.
+ * array_map_meta_equal and xsk_map_meta_equal, which also compare the size. undefined where they fit.
  */
 export function innerMismatch(template: MapAttributes, inner: MapAttributes): MapMismatchError | undefined {
   const name = inner.name === '' ? 'the inner map' : `inner map '${inner.name}'`
@@ -77,10 +77,11 @@ export function innerMismatch(template: MapAttributes, inner: MapAttributes): Ma
   if (template.valueSize !== inner.valueSize) return differ('valueSize', template.valueSize, inner.valueSize)
   const [wanted, given] = [keptFlags(template), keptFlags(inner)]
   if (wanted !== given) return differ('flags', listed(wanted), listed(given))
-  const fixed = template.type === MAP_TYPES.ARRAY && (wanted & MAP_FLAGS.INNER_MAP) === 0
+  const array = template.type === MAP_TYPES.ARRAY && (wanted & MAP_FLAGS.INNER_MAP) === 0
+  const fixed = array || template.type === MAP_TYPES.XSKMAP
   if (fixed && template.maxEntries !== inner.maxEntries) {
     const way = ' (arrays of differing lengths need dynamicSize: true in the template and in the inner map)'
-    return differ('maxEntries', template.maxEntries, inner.maxEntries, way)
+    return differ('maxEntries', template.maxEntries, inner.maxEntries, array ? way : '')
   }
   return undefined
 }

@@ -1,6 +1,17 @@
 import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
-import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, LruHashMap, PerCpuArrayMap, ProgArray, u32, u64 } from '../../lib'
+import {
+  ArrayMap,
+  ArrayOfMaps,
+  HashMap,
+  HashOfMaps,
+  LruHashMap,
+  PerCpuArrayMap,
+  ProgArray,
+  u32,
+  u64,
+  XskMap,
+} from '../../lib'
 import { errorOf } from '../support/error'
 import { eventually, requireRoot } from '../support/kernel'
 import { idsOfMapsNamed } from '../support/named'
@@ -103,6 +114,17 @@ describe('what an outer map refuses', () => {
       outer.set(2, inner)
       expect(outer.delete(2)).to.equal(true)
     }
+  })
+
+  it('an XskMap of another size, which the kernel compares as it does that of an array', () => {
+    using sockets = HashOfMaps.create({ key: u32, maxEntries: 2, inner: XskMap.spec({ maxEntries: 2 }) })
+    using more = XskMap.create({ maxEntries: 4 })
+    expect(sockets.verifiable().tryUpdate(new Uint8Array(4), more, 0)).to.equal('EINVAL')
+    const error = errorOf(() => sockets.set(1, more))
+    expect(error).to.include({ name: 'MapMismatchError', attribute: 'maxEntries', expected: 2, actual: 4 })
+    expect(error.message).not.to.include('dynamicSize')
+    using same = sockets.createInner()
+    expect(sockets.set(1, same).size).to.equal(1)
   })
 
   it('a value that is neither a map nor entries', () => {
