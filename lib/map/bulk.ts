@@ -11,8 +11,14 @@ export interface BulkTarget<K, V> {
   readonly fd: number
   /** Below this, single calls cost less than the memory of a batch. */
   readonly few: number
+  /**
+   * Whether each call that writes waits for an RCU grace period, and so also each one that ends at a key which is not
+   * there: the others of that kind are then looked for first.
+   */
+  readonly writesWait: boolean
   lacks(command: string): boolean
   setLacks(command: string): void
+  has(key: K): boolean
   store(key: K, value: V, flags: number): void
   remove(key: K): boolean
 }
@@ -67,9 +73,18 @@ export function deleteBulk<K, V>(target: BulkTarget<K, V>, keys: Iterable<K>): n
       there += answer.count
       from += answer.count
       if (answer.code === '') break
+      if (answer.code !== 'ENOENT') {
+        throwKernelError(answer.errno, { command, subject: target.subject, done: passed + from })
+      }
       // The command ends at the first key that is not there: on behind it.
-      if (answer.code === 'ENOENT') from++
-      else throwKernelError(answer.errno, { command, subject: target.subject, done: passed + from })
+      from++
+      if (target.writesWait) {
+        there += deleteBulk(
+          target,
+          chunk.slice(from).filter((key) => target.has(key)),
+        )
+        break
+      }
     }
     passed += chunk.length
   }

@@ -284,9 +284,14 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     return clearBulk(this.target(), () => this.removeMany(this.walkKeys()))
   }
 
-  /** Entries below which single calls cost less than the memory of a batch. */
-  protected get few(): number {
-    return 4
+  /** Whether each call that writes waits for an RCU grace period: outer maps. */
+  protected get writesWait(): boolean {
+    return false
+  }
+
+  /** Entries below which single calls cost less than the memory of a batch; two are worth one where each call waits. */
+  private get few(): number {
+    return this.writesWait ? 2 : 4
   }
 
   /** What walking and bulk writing need to know of this map. */
@@ -297,6 +302,8 @@ export abstract class KeyedMap<K, V> extends BpfMap {
       value: this.value,
       maxEntries: this.maxEntries,
       few: this.few,
+      writesWait: this.writesWait,
+      has: (key) => map.exists(key),
       keepsPosition: this.type !== 'LPM_TRIE',
       subject: this.subject,
       get fd() {

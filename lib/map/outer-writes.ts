@@ -15,6 +15,7 @@ export interface OuterWriter<K, M extends BpfMap> {
   readonly subject: Subject
   readonly target: Target<K, number>
   encode(key: K): Buffer
+  existsBytes(key: Uint8Array): boolean
   /** The map to install, and what of it is ours: to be held once it is installed, else to be closed. */
   prepare(content: InnerContent<M>, changes: InnerChanges): { readonly inner: M; readonly own: M | undefined }
   /** Told of each inner map that is installed; whether it was taken over, and so must not be closed. */
@@ -123,6 +124,7 @@ export class OuterWrites<K, M extends BpfMap> {
       subject,
       lacks: (command) => target.lacks(command),
       setLacks: (command) => target.setLacks(command),
+      has: (key) => this.#outer.handle.closed || this.#outer.existsBytes(key),
     })
     return this.#queue
   }

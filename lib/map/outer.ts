@@ -57,9 +57,8 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     return this.template.create(changes)
   }
 
-  /** A single call costs a wait for RCU, so two entries are worth a batch. */
-  protected override get few(): number {
-    return 2
+  protected override get writesWait(): boolean {
+    return true
   }
 
   /** BPF_MAP_UPDATE_ELEM of one entry; the kernel waits for an RCU grace period (8 to 9 ms up to Linux 6.18). */
@@ -269,6 +268,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       subject: this.subject,
       target: this.target(),
       encode: (key) => this.keyBytes(key),
+      existsBytes: (key) => this.existsBytes(key),
       prepare: (content, changes) => this.#prepare(content, changes),
       hold: (key, own) => this.#hold(key, own),
       holdLate: (key, own) => this.#holdLate(key, own),

@@ -20,7 +20,7 @@ export interface Write {
 /** Writes that belong together: the first failure ends them. */
 interface Unit {
   readonly kind: 'set' | 'delete'
-  readonly writes: readonly Write[]
+  writes: readonly Write[]
   readonly flags: number
   /** How many of the writes have been dealt with. */
   next: number
@@ -36,6 +36,8 @@ export interface QueueTarget {
   readonly subject: Subject
   lacks(command: string): boolean
   setLacks(command: string): void
+  /** Whether there is such a key; true where that can no longer be told. */
+  has(key: Uint8Array): boolean
 }
 
 /** Writes that one batch call may take. */
@@ -152,10 +154,20 @@ export class WriteQueue {
   #refused(unit: Unit, command: string, errno: number): void {
     if (unit.kind === 'delete' && errnoName(errno) === 'ENOENT') {
       unit.next++ // It was not there: on behind it.
+      this.#dropAbsent()
       return
     }
     const done = unit.writes.length > 1 ? unit.next : undefined
     this.#fail(unit, new KernelError(errno, { command, subject: this.#target.subject, done }))
+  }
+
+  /** Each call that ends at a key which is not there waits as the others do: those of that kind are looked for first. */
+  #dropAbsent(): void {
+    for (const unit of this.#units) {
+      if (unit.kind !== 'delete') return
+      const left = unit.writes.slice(unit.next).filter(({ key }) => this.#target.has(key))
+      unit.writes = [...unit.writes.slice(0, unit.next), ...left]
+    }
   }
 
   #end(unit: Unit): void {

@@ -93,6 +93,20 @@ describe('writing many inner maps', () => {
     expect([...outer.keys()]).to.deep.equal([1])
   })
 
+  it('waits once more, not once each, for keys that are not there', async () => {
+    outer.setMany(rows(0, 3))
+    const asked = [1, ...Array.from({ length: 200 }, (_, i) => 500 + i), 2]
+    using kernel = interpose()
+    expect(outer.deleteMany(asked)).to.equal(2)
+    expect(kernel.count(BPF_MAP_DELETE_BATCH) + kernel.count(BPF_MAP_DELETE_ELEM)).to.be.within(2, 3)
+    outer.setMany(rows(0, 3))
+    const before = kernel.count(BPF_MAP_DELETE_BATCH)
+    expect(await outer.deleteManyAsync(asked)).to.equal(2)
+    const was = await Promise.all([...asked, 0].map((key) => outer.deleteAsync(key)))
+    expect(was.filter((there) => there).length).to.equal(1)
+    expect(kernel.count(BPF_MAP_DELETE_BATCH) - before).to.be.within(2, 6)
+  })
+
   it('says how many were written before the map was full, and leaves nothing else', async () => {
     const Named = HashMap.spec({ name: 'one_of_seven', key: u32, value: u32, maxEntries: 10 })
     using small = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Named })
