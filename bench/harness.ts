@@ -4,6 +4,8 @@
  * whose speed drifts, a ratio of neighbours says more than a ratio of two averages. Nothing here asserts anything.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { median, spread } from './statistics'
 
 /**
@@ -79,6 +81,9 @@ export interface Result {
   goals: GoalResult[]
 }
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as (options: { type: 'minor' }) => void
+
 export async function run(benchmark: Benchmark, quick: boolean): Promise<Result> {
   const present = benchmark.sides.filter((side): side is Side => 'round' in side)
   const samples = new Map<string, number[]>(present.map((side) => [side.name, []]))
@@ -87,6 +92,8 @@ export async function run(benchmark: Benchmark, quick: boolean): Promise<Result>
   const random = randomNumbers()
   for (let turn = -warmUp; turn < turns; turn++) {
     for (const side of shuffled(present, random)) {
+      // No side pays for the garbage of the one before. A major collection would also throw compiled code away.
+      collectGarbage({ type: 'minor' })
       if (benchmark.pause) await sleep(random() * benchmark.pause)
       const cost = await side.round(side.operations)
       if (turn >= 0) samples.get(side.name)?.push(cost / side.operations)
