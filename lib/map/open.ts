@@ -82,7 +82,7 @@ export function openMap<K = Uint8Array, V = Uint8Array>(
   source: MapSource,
   options: OpenMapOptions<K, V> = {},
 ): OpenedMap<K, V> {
-  if (typeof source !== 'object' || source === null) {
+  if (typeof source !== 'object' || source === null || !('id' in source || 'pin' in source || 'fd' in source)) {
     throw new TypeError('openMap takes { id }, { pin } or { fd }, and codecs behind it')
   }
   if ('fd' in source) {

@@ -166,6 +166,9 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
    * undefined where there is none. Errors: EPERM, as `open`.
    */
   use<R>(key: K, run: (inner: M) => R): R | undefined {
+    if (typeof run !== 'function') {
+      throw new TypeError('use(key, run) takes a function, which is given the inner map; open(key) gives it to you')
+    }
     const inner = this.open(key)
     if (inner === undefined) return undefined
     let pending = false

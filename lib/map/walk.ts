@@ -131,6 +131,11 @@ abstract class Walk<K, V, T> implements IterableIterator<T> {
 
   declare [Symbol.iterator]: () => this
 
+  /** What a prompt shows of it. */
+  get [Symbol.toStringTag](): string {
+    return 'BpfMap Iterator'
+  }
+
   /** @internal Entries still to come, up to `limit`, where counting them needs no look at each. */
   countTo(limit: number): number {
     let count = 0

@@ -48,6 +48,7 @@ describe('map-in-map over tens of thousands of inner maps', function () {
     const made = new Set<number>()
     let count = 0
     const rss: number[] = []
+    const memlock = new Set<number>()
 
     const outer = HashOfMaps.create({ name: 'soak_outer', key: u32, maxEntries: SLOTS, inner: Inner })
     const note = () => {
@@ -84,6 +85,9 @@ describe('map-in-map over tens of thousands of inner maps', function () {
         count += 104
         note()
         if (round % 8 === 7) await outer.deleteManyAsync([...outer.keys()])
+        // What the kernel charges: the outer map, and each inner map, cost at the end what they cost at the beginning.
+        memlock.add(outer.info().memlock ?? -1)
+        for (const [, inner] of outer.inners()) memlock.add(inner.info().memlock ?? -1)
         collect()
         rss.push(process.memoryUsage().rss)
       }
@@ -103,6 +107,9 @@ describe('map-in-map over tens of thousands of inner maps', function () {
       return [...made].every((id) => !alive.has(id))
     }, 'every id that was made is gone')
     await eventually(() => bpfFds().length === fdsBefore.length, 'every fd is closed')
+
+    expect([...memlock].every((bytes) => bytes > 0)).to.equal(true)
+    expect(memlock.size, `bytes charged for the outer map and for inner maps: ${[...memlock].join(' ')}`).to.equal(2)
 
     // Of the second half, when everything that is made once has been made.
     const half = rss.slice(rss.length / 2)
