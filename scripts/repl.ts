@@ -31,10 +31,16 @@ if (isStale()) {
   console.error('building ...')
   if (!build(false)) console.error('the sources have errors, see above: the shell goes on with what was built')
 }
-const shell = spawn(process.execPath, [require.resolve('ts-node/dist/bin'), '--typeCheck', '-i'], {
-  cwd: ROOT,
-  stdio: 'inherit',
-})
+// From Node.js 24 on, the shell of ts-node 10 takes every line for unfinished when it checks types.
+const checks = Number.parseInt(process.versions.node, 10) < 24
+const shell = spawn(
+  process.execPath,
+  [require.resolve('ts-node/dist/bin'), checks ? '--typeCheck' : '--transpileOnly', '-i'],
+  {
+    cwd: ROOT,
+    stdio: 'inherit',
+  },
+)
 // Ctrl-C is the shell's: it ends a line there, and must not end this process.
 process.on('SIGINT', () => {})
 shell.on('exit', (code) => {

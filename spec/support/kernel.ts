@@ -32,6 +32,9 @@ export function needs(context: Mocha.Context, condition: boolean, reason: string
   pending(context, `needs ${reason}`)
 }
 
+/** From Node.js 24 on, the shell of ts-node 10 takes every line for unfinished when it checks types. */
+export const SHELL_CHECKS_NO_TYPES = Number.parseInt(process.versions.node, 10) >= 24
+
 export function requireRoot(context: Mocha.Context): void {
   needs(context, process.platform === 'linux', 'Linux')
   needs(context, process.geteuid?.() === 0, 'root')
