@@ -108,6 +108,11 @@ export class KernelError extends Error {
     return this.#changed({ ...this.#about, subject: { description, hint: () => hint } })
   }
 
+  /** The same failure with what it was a part of in front of its cause: 'filling a new inner map: the map is full'. */
+  within(what: string): KernelError {
+    return this.withHint(`${what}: ${this.hint ?? errnoText(-this.errno, this.code)}`)
+  }
+
   #changed(about: About): KernelError {
     const error = new KernelError(-this.errno, about)
     error.stack = `${error.name}: ${error.message}\n${(this.stack ?? '').split('\n').slice(1).join('\n')}`

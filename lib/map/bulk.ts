@@ -18,7 +18,8 @@ export interface BulkTarget<K, V> {
   readonly writesWait: boolean
   lacks(command: string): boolean
   setLacks(command: string): void
-  has(key: K): boolean
+  /** Whether there is such a key; true where that cannot be told. */
+  mayHave(key: K): boolean
   store(key: K, value: V, flags: number): void
   remove(key: K): boolean
 }
@@ -79,16 +80,25 @@ export function deleteBulk<K, V>(target: BulkTarget<K, V>, keys: Iterable<K>): n
       // The command ends at the first key that is not there: on behind it.
       from++
       if (target.writesWait) {
-        there += deleteBulk(
-          target,
-          chunk.slice(from).filter((key) => target.has(key)),
-        )
+        there += deletePresent(target, chunk.slice(from), passed + from)
         break
       }
     }
     passed += chunk.length
   }
   return there
+}
+
+/** Those of the keys that are there; `before` keys came in front of them. */
+function deletePresent<K, V>(target: BulkTarget<K, V>, keys: readonly K[], before: number): number {
+  const present = keys.filter((key) => target.mayHave(key))
+  try {
+    return deleteBulk(target, present)
+  } catch (error) {
+    // The absent ones are dealt with.
+    const passed = before + keys.length - present.length
+    throw error instanceof KernelError ? error.withDone(passed + (error.done ?? 0)) : error
+  }
 }
 
 /**

@@ -70,8 +70,4 @@ export class HeldMaps<M extends BpfMap> {
     this.#closed = true
     for (const key of [...this.#byKey.keys()]) this.#remove(key)
   }
-
-  get size(): number {
-    return this.#byKey.size
-  }
 }

@@ -46,7 +46,7 @@ function makeTemplate(inner: MapSpec): BpfMap {
   try {
     return inner.create()
   } catch (error) {
-    throw error instanceof KernelError ? error.withHint(`making the template of an outer map: ${error.hint}`) : error
+    throw error instanceof KernelError ? error.within('making the template of an outer map') : error
   }
 }
 
@@ -69,7 +69,7 @@ export function createFilled<M extends BpfMap>(
   } catch (error) {
     inner.close()
     // The error names a map that is gone by now; what it was for is what the caller knows.
-    throw error instanceof KernelError ? error.withHint(`filling a new inner map: ${error.hint}`) : error
+    throw error instanceof KernelError ? error.within('filling a new inner map') : error
   }
 }
 

@@ -1,4 +1,5 @@
 import { ElementCalls } from '../../syscalls/element'
+import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi-map'
 import { type Codec, withPath } from '../codec'
 import { BpfMap } from './bpf-map'
@@ -151,19 +152,6 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     }
   }
 
-  /** BPF_MAP_UPDATE_ELEM whose refusal is an answer: '' for success, else the code. */
-  protected tryStore(key: K, value: V, flags: number): string {
-    const calls = this.#enter()
-    try {
-      writeAs('key', this.key, calls.view, calls.keyAt, key)
-      writeAs('value', this.value, calls.view, calls.valueAt, value)
-      this.#stillOpen()
-      return calls.tryUpdate(flags)
-    } finally {
-      leave(calls)
-    }
-  }
-
   /** BPF_MAP_DELETE_ELEM. */
   protected remove(key: K): boolean {
     const calls = this.#enter()
@@ -189,7 +177,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
     return bytes
   }
 
-  /** `tryStore` under a key given as bytes. */
+  /** BPF_MAP_UPDATE_ELEM under a key given as bytes, whose refusal is an answer: '' for success, else the code. */
   protected tryStoreBytes(key: Uint8Array, value: V, flags: number): string {
     const calls = this.#enter()
     try {
@@ -221,6 +209,16 @@ export abstract class KeyedMap<K, V> extends BpfMap {
       return calls.lookup(0)
     } finally {
       leave(calls)
+    }
+  }
+
+  /** The same, and true also where that cannot be told: through a write-only handle, or one that is closed by now. */
+  protected mayHave(key: Uint8Array): boolean {
+    try {
+      return this.closed || this.existsBytes(key)
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'EPERM') return true
+      throw error
     }
   }
 
@@ -303,7 +301,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
       maxEntries: this.maxEntries,
       few: this.few,
       writesWait: this.writesWait,
-      has: (key) => map.exists(key),
+      mayHave: (key) => map.mayHave(map.keyBytes(key)),
       keepsPosition: this.type !== 'LPM_TRIE',
       subject: this.subject,
       get fd() {

@@ -15,7 +15,8 @@ export interface OuterWriter<K, M extends BpfMap> {
   readonly subject: Subject
   readonly target: Target<K, number>
   encode(key: K): Buffer
-  existsBytes(key: Uint8Array): boolean
+  /** Whether there is such a key; true where that cannot be told. */
+  mayHave(key: Uint8Array): boolean
   /** The map to install, and what of it is ours: to be held once it is installed, else to be closed. */
   prepare(content: InnerContent<M>, changes: InnerChanges): { readonly inner: M; readonly own: M | undefined }
   /** Told of each inner map that is installed; whether it was taken over, and so must not be closed. */
@@ -124,7 +125,7 @@ export class OuterWrites<K, M extends BpfMap> {
       subject,
       lacks: (command) => target.lacks(command),
       setLacks: (command) => target.setLacks(command),
-      has: (key) => this.#outer.handle.closed || this.#outer.existsBytes(key),
+      mayHave: (key) => this.#outer.mayHave(key),
     })
     return this.#queue
   }

@@ -192,7 +192,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     return was
   }
 
-  /** Deletes many keys in one call where the kernel can (HASH_OF_MAPS, Linux 6.0): how many of them were there. */
+  /** Deletes many keys in one call where the kernel can (HASH_OF_MAPS; not in Linux 5.10, there in 6.1): how many of them were there. */
   deleteMany(keys: Iterable<K>): number {
     const list = [...keys]
     const bytes = this.#held === undefined ? [] : this.#bytesOf(list)
@@ -211,7 +211,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   /** After a delete that may have failed half-way: what is no longer there need not be held. */
   #dropAbsent(keys: readonly Buffer[]): void {
     if (this.#held === undefined) return
-    for (const key of keys) if (this.closed || !this.existsBytes(key)) this.#held.drop(textOf(key))
+    for (const key of keys) if (this.closed || !this.mayHave(key)) this.#held.drop(textOf(key))
   }
 
   /** The bytes of many keys as they are now. */
@@ -226,7 +226,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   }
 
   /**
-   * Installs many in one call, and so in one wait for RCU (Linux 6.0; one by one before). Every new inner map is made and
+   * Installs many in one call, and so in one wait for RCU (not in Linux 5.10, which writes one by one; there in 6.1). Every new inner map is made and
    * filled before the first is installed; a KernelError's `done` says how many were installed before it.
    * Returns how many there were.
    */
@@ -271,7 +271,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       subject: this.subject,
       target: this.target(),
       encode: (key) => this.keyBytes(key),
-      existsBytes: (key) => this.existsBytes(key),
+      mayHave: (key) => this.mayHave(key),
       prepare: (content, changes) => this.#prepare(content, changes),
       hold: (key, own) => this.#hold(key, own),
       holdLate: (key, own) => this.#holdLate(key, own),

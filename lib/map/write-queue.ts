@@ -36,8 +36,8 @@ export interface QueueTarget {
   readonly subject: Subject
   lacks(command: string): boolean
   setLacks(command: string): void
-  /** Whether there is such a key; true where that can no longer be told. */
-  has(key: Uint8Array): boolean
+  /** Whether there is such a key; true where that cannot be told. */
+  mayHave(key: Uint8Array): boolean
 }
 
 /** Writes that one batch call may take. */
@@ -133,7 +133,7 @@ export class WriteQueue {
     }
   }
 
-  /** One write with a condition, or one of many in a kernel without batches for outer maps (before Linux 6.0). */
+  /** One write with a condition, or one of many in a kernel without batches for outer maps (5.10). */
   async #single(unit: Unit): Promise<void> {
     const write = unit.writes[unit.next] as Write
     const { keyBytes, subject } = this.#target
@@ -165,7 +165,7 @@ export class WriteQueue {
   #dropAbsent(): void {
     for (const unit of this.#units) {
       if (unit.kind !== 'delete') return
-      const left = unit.writes.slice(unit.next).filter(({ key }) => this.#target.has(key))
+      const left = unit.writes.slice(unit.next).filter(({ key }) => this.#target.mayHave(key))
       unit.writes = [...unit.writes.slice(0, unit.next), ...left]
     }
   }
@@ -182,7 +182,10 @@ export class WriteQueue {
 
   /** Must not throw: the promises of the others hang on it. */
   #remove(unit: Unit): void {
-    this.#units.splice(this.#units.indexOf(unit), 1)
+    const at = this.#units.indexOf(unit)
+    // Ended before: -1 would take the last one out in its place.
+    if (at < 0) return
+    this.#units.splice(at, 1)
     try {
       unit.lease.release()
     } catch (error) {

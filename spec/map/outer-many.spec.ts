@@ -107,6 +107,20 @@ describe('writing many inner maps', () => {
     expect(kernel.count(BPF_MAP_DELETE_BATCH) - before).to.be.within(2, 6)
   })
 
+  it('passes over keys that are not there also through a handle that may not look for them', async () => {
+    using writer = HashOfMaps.fromId(outer.id, { key: u32, inner: Allowed, access: 'write-only' })
+    outer.setMany(rows(0, 6))
+    expect(writer.deleteMany([500, 0, 501, 1, 502])).to.equal(2)
+    const asked = [
+      writer.deleteManyAsync([503, 2, 504]),
+      writer.deleteAsync(505),
+      writer.deleteAsync(3),
+      writer.setAsync(9, [[1, 1]]),
+    ]
+    expect(await Promise.all(asked)).to.deep.equal([1, false, true, undefined])
+    expect(new Set(outer.keys())).to.deep.equal(new Set([4, 5, 9]))
+  })
+
   it('says how many were written before the map was full, and leaves nothing else', async () => {
     const Named = HashMap.spec({ name: 'one_of_seven', key: u32, value: u32, maxEntries: 10 })
     using small = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Named })
@@ -117,6 +131,24 @@ describe('writing many inner maps', () => {
     expect(small.size).to.equal(4)
     expect(openFds()).to.equal(fds)
     await eventually(() => idsOfMapsNamed('one_of_seven').length === 4, 'the other three are gone')
+  })
+
+  it('explains a refusal that has no cause of its own in the words of the errno', async () => {
+    const { stdout } = await runInChild(
+      `const { HashMap, HashOfMaps, u32 } = require('./lib')
+       const Inner = HashMap.spec({ key: u32, value: u32, maxEntries: 4 })
+       const outer = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Inner })
+       const held = []
+       try { for (;;) held.push(Inner.create()) } catch {}
+       for (const run of [() => outer.set(1, []), () => HashOfMaps.create({ key: u32, maxEntries: 4, inner: Inner })]) {
+         try { run() } catch (error) { console.log(error.message) }
+       }`,
+      { maxFds: 64 },
+    )
+    expect(stdout.trim().split('\n')).to.deep.equal([
+      'EMFILE: BPF_MAP_CREATE on HashMap: too many open files',
+      'EMFILE: BPF_MAP_CREATE on HashMap: making the template of an outer map: too many open files',
+    ])
   })
 
   it('installs none where one of them cannot be made', () => {
