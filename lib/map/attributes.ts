@@ -119,7 +119,7 @@ export function checkName(name: string): void {
   }
 }
 
-/** Refuses a u32 attribute that koffi or a DataView would wrap in silence. */
+/** Refuses a u32 attribute that would be wrapped in silence further down. */
 export function checkU32(what: string, value: number, least = 0): void {
   if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${typeof value}`)
   if (!Number.isInteger(value) || value < least || value > 0xffffffff) {

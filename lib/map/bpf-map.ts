@@ -79,8 +79,9 @@ export abstract class BpfMap implements Disposable {
 
   /** The kernel's number for the map, the same in every process. Asked for once. */
   get id(): number {
+    if (this.#id !== undefined) return this.#id
     const subject = { description: labelOf(this.spec.family.name, this.name) }
-    return this.#id ?? this.#know(mapInfo(this.handle.fd, subject).id)
+    return this.#know(mapInfo(this.handle.fd, subject).id)
   }
 
   #know(id: number): number {
@@ -137,9 +138,9 @@ export abstract class BpfMap implements Disposable {
   /** Removes a pin: the one that `pin` made last, or the one at `path`. Whether there was one. */
   unpin(path: string | undefined = this.#pinnedAt): boolean {
     if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
-    const gone = !removePin(path)
+    const was = removePin(path)
     if (path === this.#pinnedAt) this.#pinnedAt = undefined
-    return !gone
+    return was
   }
 
   /** Ends this handle; the map itself lives on while a pin, a program or another handle refers to it. */
