@@ -89,11 +89,6 @@ export class ArrayOfMaps<M extends BpfMap> extends OuterMap<number, M> {
     refuseCondition(options)
     await this.installAsync(index, content, BPF_ANY, options)
   }
-
-  protected override hint(command: string, code: string): string | undefined {
-    if (code === 'E2BIG') return `the index is past the end: there are ${this.length} slots, from 0`
-    return super.hint(command, code)
-  }
 }
 
 /** fd_array_map_update_elem takes BPF_ANY alone, whether the slot is empty or not. */

@@ -92,9 +92,4 @@ export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
   async setAsync(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): Promise<void> {
     await this.installAsync(key, content, setFlags(options), options)
   }
-
-  protected override hint(command: string, code: string): string | undefined {
-    if (code === 'E2BIG') return `the outer map is full: maxEntries is ${this.maxEntries}`
-    return super.hint(command, code)
-  }
 }

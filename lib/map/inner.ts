@@ -88,10 +88,11 @@ export function attributesById(id: number, subject: Subject): MapAttributes | un
   return readAttributes(handle.fd, subject)
 }
 
-/** A second object for the same inner map, with an end of its own. */
-export function duplicateInner<M extends BpfMap>(template: MapSpec<M>, inner: M): M {
+/** A second object for the same inner map, with an end of its own; it knows its id where that is known. */
+export function duplicateInner<M extends BpfMap>(template: MapSpec<M>, inner: M, id = inner.attributes.id): M {
   const handle = inner.handle.duplicate()
-  return wrapOrClose(handle, () => template.family.wrap({ handle, attributes: inner.attributes, spec: template }))
+  const attributes = { ...inner.attributes, id }
+  return wrapOrClose(handle, () => template.family.wrap({ handle, attributes, spec: template }))
 }
 
 /** Anything that may stand where an inner map's content does, but a map. */

@@ -158,7 +158,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   #openId(key: K, id: number): M | undefined {
     const held = this.#held?.get(this.keyText(key), id)
-    return held === undefined ? openInner(this.template, id, this.subject) : duplicateInner(this.template, held)
+    return held === undefined ? openInner(this.template, id, this.subject) : duplicateInner(this.template, held, id)
   }
 
   /**
@@ -372,6 +372,11 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   protected override hint(command: string, code: string): string | undefined {
     if (command === 'BPF_MAP_GET_FD_BY_ID' && code === 'EPERM') {
       return 'an outer map gives back ids, and opening by id needs CAP_SYS_ADMIN, which this process lacks; { hold: true } keeps what it installs open, and a pin opens without it'
+    }
+    if (code === 'E2BIG') {
+      return this.type === 'HASH_OF_MAPS'
+        ? `the outer map is full: maxEntries is ${this.maxEntries}`
+        : `the index is past the end: there are ${this.maxEntries} slots, from 0`
     }
     if (code === 'EINVAL' && /UPDATE/.test(command)) return "the inner map is not like the outer map's template"
     if (code === 'EBADF' && /UPDATE/.test(command)) return "the inner map's fd is not open, or is no map"

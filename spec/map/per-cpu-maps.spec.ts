@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { expect } from 'chai'
 import {
   ArrayMap,
@@ -102,7 +103,11 @@ describe('perCpuMaps', () => {
     await eventually(() => mapIds().every((id) => !ids.includes(id)), 'the old inner maps are gone')
     counters.set(0, [[443, { packets: 2n, bytes: 2n }]])
     expect(counters.merge()).to.deep.equal(new Map([[443, { packets: 2n, bytes: 2n }]]))
-    expect(errorOf(() => counters.set(Math.max(...counters.cpus) + 1, []))).to.include({ code: 'E2BIG' })
+    const past = errorOf(() => counters.set(Math.max(...counters.cpus) + 1, []))
+    expect(past).to.include({ code: 'E2BIG' })
+    expect(past.message).to.match(/the index is past the end: there are \d+ slots, from 0/)
+    const closed = counters.use(0, (inner) => inner)
+    expect(inspect(closed)).to.match(/^HashMap#\d+ .* closed$/)
   })
 
   it('is opened again by its pin and id, and refuses an array of another length', () => {
