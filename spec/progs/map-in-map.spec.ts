@@ -2,10 +2,12 @@ import { expect } from 'chai'
 import { tell } from '../../progs/map-in-map/story'
 import { explainFailure } from '../../progs/support/privilege'
 import { KernelError } from '../../syscalls/errno'
+import { EXTENSION, LOADER, LOADER_OPTIONS } from '../support/compiled'
 import { eventually, mapIds, requireRoot } from '../support/kernel'
 import { run } from '../support/run'
 
-const START = [process.execPath, '-r', 'ts-node/register/transpile-only', 'progs/map-in-map/main.ts']
+const MAIN = `progs/map-in-map/main${EXTENSION}`
+const START = [process.execPath, ...LOADER_OPTIONS, MAIN]
 
 describe('the story of npm start', function () {
   this.timeout(60_000)
@@ -38,7 +40,7 @@ describe('the story of npm start', function () {
 
   it('says so where there is no Linux, and exits with 1', async () => {
     const fake = "Object.defineProperty(process, 'platform', { value: 'darwin' }); process.argv[1] = 'main'"
-    const script = `require('ts-node/register/transpile-only'); ${fake}; require('./progs/map-in-map/main.ts')`
+    const script = `${LOADER}; ${fake}; require('./${MAIN}')`
     const { code, stdout, stderr } = await run([process.execPath, '-e', script])
     expect([code, stdout]).to.deep.equal([1, ''])
     expect(stderr).to.match(/needs a Linux kernel: .* and this is darwin/)

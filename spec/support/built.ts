@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPILED } from './compiled'
 
 /** The clone's top folder. */
 export const ROOT = join(__dirname, '..', '..')
@@ -12,6 +13,7 @@ let folder: string | undefined
  * seconds compiling it again. Within the clone, so that koffi is found; removed when this process ends.
  */
 export function builtLibrary(): string {
+  if (COMPILED) return ROOT
   if (folder !== undefined) return folder
   mkdirSync(join(ROOT, '.cache'), { recursive: true })
   const made = mkdtempSync(join(ROOT, '.cache', 'spec-'))

@@ -2,9 +2,10 @@
 import { type SpawnSyncReturns, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { LOADER_OPTIONS } from './compiled'
 
 const ROOT = join(__dirname, '../..')
-const ARGUMENTS = ['-r', 'ts-node/register/transpile-only', '--expose-gc', '-e']
+const ARGUMENTS = [...LOADER_OPTIONS, '--expose-gc', '-e']
 
 /** What the function that runs there is given. Nothing else of the spec's is there: it goes over as text. */
 export interface There {

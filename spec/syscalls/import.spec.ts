@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { inChild, type There } from '../support/child'
+import { EXTENSION } from '../support/compiled'
 import { pending } from '../support/kernel'
 
 /** What users import. */
@@ -20,7 +21,7 @@ describe('importing', () => {
   for (const entry of ENTRIES) {
     describe(entry, () => {
       before(function () {
-        if (!existsSync(join(__dirname, '../..', `${entry}.ts`))) pending(this, `there is no ${entry}`)
+        if (!existsSync(join(__dirname, '../..', `${entry}${EXTENSION}`))) pending(this, `there is no ${entry}`)
       })
 
       it('opens nothing, loads no koffi, and leaves the process free to end', () => {

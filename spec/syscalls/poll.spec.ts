@@ -353,9 +353,10 @@ describe('watchReadable', () => {
         const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads')
         const { watchReadable } = load<Modules>('syscalls/poll')
         const fifo = load<Modules>('spec/support/fifo').openFifo()
-        const workerData = { poll: require.resolve(`${process.cwd()}/syscalls/poll.ts`), reader: fifo.reader }
+        const { LOADER } = load<{ LOADER: string }>('spec/support/compiled')
+        const workerData = { poll: require.resolve(`${process.cwd()}/syscalls/poll`), reader: fifo.reader }
         const code = `
-          require('ts-node/register/transpile-only')
+          ${LOADER}
           const { workerData, parentPort } = require('node:worker_threads')
           const { watchReadable } = require(workerData.poll)
           let calls = 0

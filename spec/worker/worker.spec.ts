@@ -3,9 +3,9 @@ import { closeSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
-import { ModuleKind, ScriptTarget, transpileModule } from 'typescript'
 import { HashMap, HashOfMaps, u32 } from '../../lib'
 import { builtLibrary } from '../support/built'
+import { COMPILED } from '../support/compiled'
 import { eventually, mapIds, requireRoot } from '../support/kernel'
 import { install, type Job, keyOf, Numbers, numberOf, Slots, write } from './job'
 
@@ -18,6 +18,8 @@ let script: string
 
 /** job.ts as JavaScript beside the compiled library: workers that compile it themselves take seconds to start. */
 function compileJob(): string {
+  if (COMPILED) return join(__dirname, 'job.js')
+  const { ModuleKind, ScriptTarget, transpileModule } = require('typescript') as typeof import('typescript')
   const folder = join(builtLibrary(), 'spec', 'worker')
   mkdirSync(folder, { recursive: true })
   const compilerOptions = { module: ModuleKind.CommonJS, target: ScriptTarget.ES2022 }

@@ -1,0 +1,33 @@
+/** What runs in a guest: mocha with the compiled specs, then the question what this kernel has. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { release, uptime } from 'node:os'
+import { send } from './records'
+
+/** Options for mocha that came with the guest: which specs to run. */
+const OPTIONS = 'scripts/kernels/guest/options.json'
+
+send({ kind: 'start', release: release(), node: process.version, seconds: Math.round(uptime() * 10) / 10 })
+const options: string[] = existsSync(OPTIONS) ? JSON.parse(readFileSync(OPTIONS, 'utf8')) : []
+const began = Date.now()
+const { status, error } = spawnSync(
+  process.execPath,
+  [
+    '--expose-gc',
+    'node_modules/mocha/bin/mocha.js',
+    '--no-config',
+    '--reporter',
+    'scripts/kernels/guest/reporter.js',
+    ...options,
+  ],
+  { stdio: ['ignore', 'inherit', 'inherit'] },
+)
+if (error !== undefined) console.log(error)
+const seconds = Math.round((Date.now() - began) / 100) / 10
+try {
+  const { features } = require('../../../lib') as { features: { report(): unknown } }
+  send({ kind: 'features', report: features.report() })
+} catch (error) {
+  console.log(error)
+}
+send({ kind: 'done', code: status, seconds })

@@ -1,0 +1,135 @@
+/** npm run test:kernels [-- VERSION...]: boots kernels of Debian under qemu and runs the specs in each. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Architecture, Debian, MissingError } from './debian'
+import { baseImage, guestImage, optionsImage, projectImage } from './image'
+import { fetchKernel, type Kernel, VERSIONS } from './kernel'
+import { boot, requireQemu } from './qemu'
+import { printFailures, printPending, printTable } from './report'
+import { Collector, isGood, type KernelResult } from './result'
+
+const FOLDER = join(__dirname, '..', '..', '.cache', 'kernels')
+const TIMEOUT_MS = 30 * 60 * 1000
+/** Specs about the package, its README and these scripts: they need npm and a compiler, and no other kernel. */
+const HOST_ONLY = ['package', 'readme', 'scripts']
+
+const USAGE = `npm run test:kernels [-- OPTIONS] [VERSION...]
+
+Boots real kernels under qemu and runs the compiled specs in each. VERSION is 5.10, 6.12 ... or "newest";
+without one: ${VERSIONS.join(', ')}. Kernels and the guests' commands are Debian's packages: fetched, unpacked below
+.cache/kernels, never installed. Needs qemu, apt-get, dpkg-deb, and xz.
+
+  --arch amd64|arm64   the guests' architecture; this machine's where not given
+  --spec PATTERN       spec files, from the project's folder without their ending: 'spec/map/outer*'
+  --grep TEXT          only specs whose title has it, as mocha's --grep
+  --docs               write what each kernel has into docs/kernels.md
+  --help
+`
+
+interface Options {
+  readonly architecture: Architecture
+  readonly versions: readonly string[]
+  /** For mocha. */
+  readonly mocha: readonly string[]
+  readonly docs: boolean
+}
+
+function options(): Options | undefined {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      arch: { type: 'string', default: process.arch === 'arm64' ? 'arm64' : 'amd64' },
+      spec: { type: 'string', multiple: true, default: ['spec/**/*'] },
+      grep: { type: 'string' },
+      docs: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return undefined
+  if (values.arch !== 'amd64' && values.arch !== 'arm64')
+    throw new TypeError(`--arch is amd64 or arm64, not ${values.arch}`)
+  const wrong = positionals.find((version) => version !== 'newest' && !/^\d+\.\d+$/.test(version))
+  if (wrong !== undefined) throw new TypeError(`a version is two numbers, as 6.12, or "newest"; not ${wrong}`)
+  return {
+    architecture: values.arch,
+    versions: positionals.length > 0 ? positionals : VERSIONS,
+    docs: values.docs,
+    mocha: [
+      ...['--timeout', '60000', '--require', './spec/support/root-hooks.js'],
+      ...HOST_ONLY.flatMap((folder) => ['--ignore', `spec/${folder}/**`]),
+      ...(values.grep === undefined ? [] : ['--fgrep', values.grep]),
+      ...values.spec.map((pattern) => `${pattern}.spec.js`),
+    ],
+  }
+}
+
+/** Runs the specs on one kernel; what is missing on this machine is a problem of that kernel alone. */
+async function run(
+  debian: Debian,
+  asked: string,
+  archives: readonly string[],
+  { architecture }: Options,
+): Promise<KernelResult> {
+  const began = Date.now()
+  const collector = new Collector(asked, architecture)
+  const seconds = () => Math.round((Date.now() - began) / 100) / 10
+  let kernel: Kernel
+  try {
+    kernel = fetchKernel(debian, architecture, asked)
+  } catch (error) {
+    if (!(error instanceof MissingError)) throw error
+    return collector.finish(seconds(), error.message)
+  }
+  const log = join(FOLDER, `${architecture}-${asked}.log`)
+  console.log(`Linux ${kernel.release} (${architecture}) ...`)
+  const initrd = guestImage(join(FOLDER, architecture), archives, kernel)
+  const outcome = await boot({
+    architecture,
+    vmlinuz: kernel.vmlinuz,
+    initrd,
+    log,
+    timeoutMs: TIMEOUT_MS,
+    hear: (record) => collector.take(record),
+  })
+  rmSync(initrd)
+  const result = collector.finish(
+    seconds(),
+    outcome === 'timeout' ? `not done after ${TIMEOUT_MS / 60_000} minutes` : undefined,
+  )
+  if (result.problem !== undefined) result.problem += ` (console: ${log})`
+  return result
+}
+
+async function main(): Promise<void> {
+  const given = options()
+  if (given === undefined) {
+    console.log(USAGE)
+    return
+  }
+  requireQemu(given.architecture)
+  const folder = join(FOLDER, given.architecture)
+  mkdirSync(folder, { recursive: true })
+  const debian = new Debian(folder, given.architecture)
+  debian.update()
+  const archives = [
+    baseImage(folder, debian, given.architecture),
+    projectImage(FOLDER),
+    optionsImage(FOLDER, given.mocha),
+  ]
+  const results: KernelResult[] = []
+  for (const version of given.versions) {
+    const result = await run(debian, version, archives, given)
+    results.push(result)
+    printFailures(result)
+  }
+  writeFileSync(join(FOLDER, `${given.architecture}.json`), `${JSON.stringify(results, null, 2)}\n`)
+  printPending(results)
+  printTable(results)
+  if (!results.every(isGood)) process.exitCode = 1
+}
+
+main().catch((error) => {
+  console.error(error instanceof MissingError || error instanceof TypeError ? error.message : error)
+  process.exitCode = 1
+})
