@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { array, isCodec, mapped, struct, u8, u16, u32, withPath } from '../../lib/codec'
+import { EXTENSION } from '../support/compiled'
 import { failure } from './support'
 
 describe('withPath', () => {
@@ -36,8 +37,8 @@ describe('withPath', () => {
     const error = failure(struct({ list: array(u32, 1) }), { list: [-1] }, 'value')
     const [header, ...frames] = (error.stack ?? '').split('\n')
     expect(header).equal(`RangeError: value.list[0]: ${message}`)
-    expect(frames.some((frame) => frame.includes('integer.ts'))).equal(true)
-    expect(frames.some((frame) => frame.includes('error.spec.ts'))).equal(true)
+    expect(frames.some((frame) => frame.includes(`integer${EXTENSION}`))).equal(true)
+    expect(frames.some((frame) => frame.includes(`error.spec${EXTENSION}`))).equal(true)
   })
   it('does the same for errors of user codecs, also from another context and with $ in them', () => {
     const throwing = (make: () => Error) =>
