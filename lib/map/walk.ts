@@ -77,6 +77,8 @@ abstract class Walk<K, V, T> implements IterableIterator<T> {
   #valuesAt = 0
   #keys: KeyWalk | undefined
   #seen: SeenKeys | undefined
+  /** Of a walk by key: whether `#keys` stands on a key that is still to be given; undefined before the first. */
+  #ahead: boolean | undefined
   /** The entries of the batch: how many, and which comes next. */
   #count = 0
   #next = 0
@@ -194,9 +196,14 @@ abstract class Walk<K, V, T> implements IterableIterator<T> {
 
   #nextByKey(keys: KeyWalk): IteratorResult<T, undefined> {
     const target = this.#target
-    while (keys.next(target.fd)) {
-      if (this.#seen?.add(keys.view, keys.keyAt) === false) continue
-      const value = this.find(target, target.key.read(keys.view, keys.keyAt), this.#flags)
+    this.#ahead ??= keys.next(target.fd)
+    while (this.#ahead) {
+      const isNew = this.#seen?.add(keys.view, keys.keyAt) !== false
+      const key = target.key.read(keys.view, keys.keyAt)
+      // One key ahead of what is given: a loop may delete what it is given, and would each time begin the walk again.
+      this.#ahead = keys.next(target.fd)
+      if (!isNew) continue
+      const value = this.find(target, key, this.#flags)
       // Deleted between the two calls: then it is not there.
       if (value !== undefined) return { done: false, value }
     }

@@ -125,6 +125,21 @@ describe('iteration', () => {
     expect(map.size).to.equal(COUNT / 2)
   })
 
+  it('by next key does not begin again where its own loop deletes what it is given', () => {
+    recorded((recording) => {
+      using map = HashMap.create({ key: u32, value: u64, maxEntries: 3000 })
+      map.setMany(steady)
+      let count = 0
+      for (const key of map.keys()) {
+        expect(map.delete(key)).to.equal(true)
+        count++
+      }
+      expect([count, map.size]).to.deep.equal([STEADY, 0])
+      // One for each key, the end, and the count of what is left.
+      expect(recording.bpf(uapi.BPF_MAP_GET_NEXT_KEY).length).to.be.at.most(STEADY + 2)
+    }, noBatches)
+  })
+
   it('goes on where its own loop deletes what it stands on', () => {
     for (const answer of [() => undefined, noBatches] as Answer[]) {
       recorded(() => {
