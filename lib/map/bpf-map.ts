@@ -119,7 +119,7 @@ export abstract class BpfMap implements Disposable {
 
   /**
    * Forbids all further writes from user space, for good; programs still write.
-   * Errors: EBUSY while it is mapped writable, EPERM when it is frozen already. Linux 5.2.
+   * Errors: EBUSY while it is mapped writable, EPERM when it is frozen already (EBUSY in Linux 5.10). Linux 5.2.
    */
   freeze(): void {
     mapFreeze(this.handle.fd, this.subject)
@@ -179,6 +179,10 @@ export abstract class BpfMap implements Disposable {
 
   /** The likely cause of a refusal, where this object knows more than its errno. */
   protected hint(command: string, code: string): string | undefined {
+    // Linux 5.10 says EBUSY where a map is frozen already.
+    if (code === 'EBUSY' && command === 'BPF_MAP_FREEZE' && !this.closed && readFdInfo(this.handle.fd)?.frozen === true) {
+      return 'the map is frozen already'
+    }
     if (code !== 'EPERM' || this.closed || !/ELEM|BATCH|NEXT_KEY|FREEZE/.test(command)) return undefined
     const now = readFdInfo(this.handle.fd)
     if (now?.frozen === true) return 'the map is frozen: user space can no longer write to it'

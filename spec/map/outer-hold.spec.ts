@@ -7,19 +7,27 @@ import { errorOf } from '../support/error'
 import { requireRoot } from '../support/kernel'
 import { openFds } from './kit'
 
+const ENOTSUPP = 524
+
 const Inner = HashMap.spec({ key: u32, value: u32, maxEntries: 4 })
 
-/** Runs something in this thread before the kernel is asked on the thread pool, or when it has answered and nobody knows yet. */
+/**
+ * Runs something in this thread before the kernel is asked on the thread pool, or when it has answered and nobody knows
+ * yet. That it has no batches for outer maps is no answer.
+ */
 function around(when: 'before' | 'after', run: () => void) {
   const libc = abi()
-  let times = 0
+  let isDone = false
+  const once = () => {
+    if (!isDone) run()
+    isDone = true
+  }
   const between: Abi = {
     ...libc,
     async syscallAsync(nr, args, keep) {
-      const first = times++ === 0
-      if (first && when === 'before') run()
+      if (when === 'before') once()
       const result = await libc.syscallAsync(nr, args, keep)
-      if (first && when === 'after') run()
+      if (when === 'after' && result !== -ENOTSUPP) once()
       return result
     },
   }

@@ -126,7 +126,8 @@ describe('writing many inner maps', () => {
     using small = HashOfMaps.create({ key: u32, maxEntries: 4, inner: Named })
     const fds = openFds()
     const error = errorOf(() => small.setMany(rows(0, 7)))
-    expect(error).to.include({ code: 'E2BIG', done: 4, command: 'BPF_MAP_UPDATE_BATCH' })
+    expect(error).to.include({ code: 'E2BIG', done: 4 })
+    expect(error.command).to.match(/^BPF_MAP_UPDATE_(BATCH|ELEM)$/) // The second where the kernel has no such batch.
     expect(error.message).to.match(/\(4 done before\): the outer map is full: maxEntries is 4/)
     expect(small.size).to.equal(4)
     expect(openFds()).to.equal(fds)
