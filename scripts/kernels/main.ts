@@ -1,15 +1,18 @@
 /** npm run test:kernels [-- VERSION...]: boots kernels of Debian under qemu and runs the specs in each. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Architecture, Debian, MissingError } from './debian'
+import { kernelsPage } from './docs'
 import { baseImage, guestImage, optionsImage, projectImage } from './image'
 import { fetchKernel, type Kernel, VERSIONS } from './kernel'
 import { boot, requireQemu } from './qemu'
 import { printFailures, printPending, printTable } from './report'
 import { Collector, isGood, type KernelResult } from './result'
 
-const FOLDER = join(__dirname, '..', '..', '.cache', 'kernels')
+const ROOT = join(__dirname, '..', '..')
+const FOLDER = join(ROOT, '.cache', 'kernels')
+const ALL_SPECS = 'spec/**/*'
 const TIMEOUT_MS = 30 * 60 * 1000
 /** Specs about the package, its README and these scripts: they need npm and a compiler, and no other kernel. */
 const HOST_ONLY = ['package', 'readme', 'scripts']
@@ -23,13 +26,15 @@ without one: ${VERSIONS.join(', ')}. Kernels and the guests' commands are Debian
   --arch amd64|arm64   the guests' architecture; this machine's where not given
   --spec PATTERN       spec files, from the project's folder without their ending: 'spec/map/outer*'
   --grep TEXT          only specs whose title has it, as mocha's --grep
-  --docs               write what each kernel has into docs/kernels.md
+  --docs               write what each kernel came to, when all specs were run last, into docs/kernels.md
   --help
 `
 
 interface Options {
   readonly architecture: Architecture
   readonly versions: readonly string[]
+  /** Whether all specs are to be run: only then is the result kept. */
+  readonly isWhole: boolean
   /** For mocha. */
   readonly mocha: readonly string[]
   readonly docs: boolean
@@ -40,7 +45,7 @@ function options(): Options | undefined {
     allowPositionals: true,
     options: {
       arch: { type: 'string', default: process.arch === 'arm64' ? 'arm64' : 'amd64' },
-      spec: { type: 'string', multiple: true, default: ['spec/**/*'] },
+      spec: { type: 'string', multiple: true, default: [ALL_SPECS] },
       grep: { type: 'string' },
       docs: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -55,6 +60,7 @@ function options(): Options | undefined {
     architecture: values.arch,
     versions: positionals.length > 0 ? positionals : VERSIONS,
     docs: values.docs,
+    isWhole: values.grep === undefined && values.spec.join() === ALL_SPECS,
     mocha: [
       ...['--timeout', '60000', '--require', './spec/support/root-hooks.js'],
       ...HOST_ONLY.flatMap((folder) => ['--ignore', `spec/${folder}/**`]),
@@ -64,12 +70,18 @@ function options(): Options | undefined {
   }
 }
 
+/** What all guests of a run have in common, and where the rest of it is put. */
+interface Images {
+  readonly folder: string
+  readonly archives: readonly string[]
+}
+
 /** Runs the specs on one kernel; what is missing on this machine is a problem of that kernel alone. */
 async function run(
   debian: Debian,
   asked: string,
-  archives: readonly string[],
-  { architecture }: Options,
+  images: Images,
+  { architecture, isWhole }: Options,
 ): Promise<KernelResult> {
   const began = Date.now()
   const collector = new Collector(asked, architecture)
@@ -81,9 +93,9 @@ async function run(
     if (!(error instanceof MissingError)) throw error
     return collector.finish(seconds(), error.message)
   }
-  const log = join(FOLDER, `${architecture}-${asked}.log`)
+  const log = join(FOLDER, `${architecture}-${asked}${isWhole ? '' : `-${process.pid}`}.log`)
   console.log(`Linux ${kernel.release} (${architecture}) ...`)
-  const initrd = guestImage(join(FOLDER, architecture), archives, kernel)
+  const initrd = guestImage(images.folder, images.archives, kernel)
   const outcome = await boot({
     architecture,
     vmlinuz: kernel.vmlinuz,
@@ -101,6 +113,18 @@ async function run(
   return result
 }
 
+function resultPath(architecture: Architecture, version: string): string {
+  return join(FOLDER, `${architecture}-${version}.json`)
+}
+
+/** What each kernel of the matrix came to when it was run last. */
+function keptResults(architecture: Architecture): KernelResult[] {
+  return VERSIONS.flatMap((version) => {
+    const path = resultPath(architecture, version)
+    return existsSync(path) ? [JSON.parse(readFileSync(path, 'utf8')) as KernelResult] : []
+  })
+}
+
 async function main(): Promise<void> {
   const given = options()
   if (given === undefined) {
@@ -112,18 +136,18 @@ async function main(): Promise<void> {
   mkdirSync(folder, { recursive: true })
   const debian = new Debian(folder, given.architecture)
   debian.update()
-  const archives = [
-    baseImage(folder, debian, given.architecture),
-    projectImage(FOLDER),
-    optionsImage(FOLDER, given.mocha),
-  ]
+  const own = mkdtempSync(join(FOLDER, 'run-'))
+  process.once('exit', () => rmSync(own, { recursive: true, force: true }))
+  const base = baseImage(folder, debian, given.architecture)
+  const images = { folder: own, archives: [base, projectImage(own), optionsImage(own, given.mocha)] }
   const results: KernelResult[] = []
   for (const version of given.versions) {
-    const result = await run(debian, version, archives, given)
+    const result = await run(debian, version, images, given)
     results.push(result)
+    if (given.isWhole) writeFileSync(resultPath(given.architecture, version), `${JSON.stringify(result, null, 2)}\n`)
     printFailures(result)
   }
-  writeFileSync(join(FOLDER, `${given.architecture}.json`), `${JSON.stringify(results, null, 2)}\n`)
+  if (given.docs) writeFileSync(join(ROOT, 'docs', 'kernels.md'), kernelsPage(keptResults(given.architecture)))
   printPending(results)
   printTable(results)
   if (!results.every(isGood)) process.exitCode = 1

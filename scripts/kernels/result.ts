@@ -1,4 +1,5 @@
 /** What a run on one kernel came to. */
+import type { Costs } from './guest/costs'
 import type { GuestRecord } from './guest/records'
 
 export interface KernelResult {
@@ -15,6 +16,8 @@ export interface KernelResult {
   specSeconds: number
   seconds: number
   features: unknown
+  /** What a map of maps costs there. */
+  costs: Costs | undefined
   /** Why the run as a whole failed, or did not take place. */
   problem: string | undefined
   readonly slowest: { readonly title: string; readonly ms: number }[]
@@ -39,6 +42,7 @@ export class Collector {
       specSeconds: 0,
       seconds: 0,
       features: undefined,
+      costs: undefined,
       problem: undefined,
       slowest: [],
     }
@@ -68,6 +72,9 @@ export class Collector {
       case 'features':
         result.features = record.report
         break
+      case 'costs':
+        result.costs = record.costs
+        break
       case 'done':
         this.#code = record.code
         result.specSeconds = record.seconds
@@ -84,7 +91,7 @@ export class Collector {
   }
 
   #missing(): string | undefined {
-    const { release, passed, failed, pending, features } = this.result
+    const { release, passed, failed, pending, features, costs } = this.result
     if (release === undefined) return 'the guest never came to Node.js'
     const counts = this.#counts
     if (counts === undefined) return 'the specs did not come to their end'
@@ -94,7 +101,7 @@ export class Collector {
     // mocha's exit code is the number of failures: anything else is a failure outside of the specs.
     if (this.#code !== Math.min(counts.failed, 255)) return `mocha ended with ${this.#code}`
     if (passed === 0) return 'no spec has run'
-    return features === undefined ? 'the guest could not tell what its kernel has' : undefined
+    return features === undefined || costs === undefined ? 'the guest could not tell what its kernel has' : undefined
   }
 }
 

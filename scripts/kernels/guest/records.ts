@@ -1,5 +1,6 @@
 /** What goes over a guest's console: JSON text sequences (RFC 7464), told from all else by the character in front. */
 import { writeSync } from 'node:fs'
+import type { Costs } from './costs'
 
 export const SEPARATOR = '\x1e'
 
@@ -11,6 +12,7 @@ export type GuestRecord =
   | { readonly kind: 'failed'; readonly title: string; readonly error: string }
   | { readonly kind: 'end'; readonly passed: number; readonly failed: number; readonly pending: number }
   | { readonly kind: 'features'; readonly report: unknown }
+  | { readonly kind: 'costs'; readonly costs: Costs }
   | { readonly kind: 'done'; readonly code: number | null; readonly seconds: number }
 
 export function send(record: GuestRecord): void {
