@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -27,6 +28,7 @@ const READER = `
     seen.reads++
     if (values.size > 1) seen.mixed++
   }
+  parentPort.postMessage('ready')
   while (Atomics.load(stop, 0) === 0) {
     for (let i = 0; i < 50; i++) if (outer.use(Math.floor(Math.random() * ${SLOTS}), check) === undefined) seen.absent++
     for (const [, map] of outer.inners()) check(map)
@@ -66,10 +68,8 @@ describe('map-in-map over tens of thousands of inner maps', function () {
     const stop = new Int32Array(new SharedArrayBuffer(4))
     const workerData = { library: builtLibrary(), id: outer.id, stop: stop.buffer }
     const reader = new Worker(READER, { eval: true, workerData })
-    const answer = new Promise<Record<string, number>>((resolve, reject) => {
-      reader.once('message', resolve)
-      reader.once('error', reject)
-    })
+    await once(reader, 'message')
+    const answer = once(reader, 'message') as Promise<[Record<string, number>]>
     try {
       for (let round = 0; round < ROUNDS; round++) {
         // Batched: insert or replace all of them, replace some, delete some; in this thread and off it.
@@ -82,7 +82,9 @@ describe('map-in-map over tens of thousands of inner maps', function () {
         for (let i = 0; i < 4; i++) outer.set((round * 7 + i) % SLOTS, rowsOf(round + 2000))
         note()
         outer.delete(round % SLOTS)
-        const writes = Array.from({ length: SLOTS / 5 }, (_, i) => outer.setAsync((round + i) % SLOTS, rowsOf(round + 3000)))
+        const writes = Array.from({ length: SLOTS / 5 }, (_, i) =>
+          outer.setAsync((round + i) % SLOTS, rowsOf(round + 3000)),
+        )
         await Promise.all(writes)
         count += 4 + SLOTS / 5
         note()
@@ -96,7 +98,7 @@ describe('map-in-map over tens of thousands of inner maps', function () {
     } finally {
       Atomics.store(stop, 0, 1)
     }
-    const seen = await answer
+    const [seen] = await answer
     await reader.terminate()
     outer.close()
 

@@ -1,6 +1,6 @@
 import { closeSync, readdirSync } from 'node:fs'
 import { expect } from 'chai'
-import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, u32 } from '../../lib'
+import { ArrayMap, ArrayOfMaps, HashMap, HashOfMaps, type KernelError, u32 } from '../../lib'
 import { type Abi, setAbi } from '../../syscalls/abi'
 import { NR } from '../../syscalls/numbers'
 import {
@@ -127,7 +127,7 @@ describe('writing many inner maps', () => {
     const fds = openFds()
     const error = errorOf(() => small.setMany(rows(0, 7)))
     expect(error).to.include({ code: 'E2BIG', done: 4 })
-    expect(error.command).to.match(/^BPF_MAP_UPDATE_(BATCH|ELEM)$/) // The second where the kernel has no such batch.
+    expect((error as KernelError).command).to.match(/^BPF_MAP_UPDATE_(BATCH|ELEM)$/) // The second where the kernel has no such batch.
     expect(error.message).to.match(/\(4 done before\): the outer map is full: maxEntries is 4/)
     expect(small.size).to.equal(4)
     expect(openFds()).to.equal(fds)
