@@ -121,9 +121,14 @@ export function objPin(path: string, fd: number, subject?: Subject): void {
   call(BPF_OBJ_PIN, packObjPin, fields, { subject, keep: name })
 }
 
-/** BPF_OBJ_GET: opens what is pinned at a path. The caller owns the fd. */
-export function objGet(path: string, fileFlags = 0, subject?: Subject): number {
+/**
+ * BPF_OBJ_GET: opens what is pinned at a path; with BPF_F_PATH_FD (Linux 6.5) from the folder of `pathFd` on. The caller
+ * owns the fd.
+ */
+export function objGet(path: string, fileFlags = 0, subject?: Subject, pathFd?: number): number {
+  if (pathFd !== undefined) checkFd(pathFd, 'path_fd')
   const name = cstring(path, 'path')
-  const fields = { pathname: abi().addressOf(name), file_flags: fileFlags === 0 ? undefined : fileFlags }
+  const file_flags = fileFlags === 0 ? undefined : fileFlags
+  const fields = { pathname: abi().addressOf(name), file_flags, path_fd: pathFd }
   return settleFd(call(BPF_OBJ_GET, packObjGet, fields, { subject, keep: name }).result)
 }

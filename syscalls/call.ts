@@ -2,6 +2,7 @@ import { type Abi, abi, keepAlive } from './abi'
 import { ATTR_SIZE } from './attr-common'
 import { AttrView } from './attr-view'
 import { errnoName, type Subject, throwKernelError } from './errno'
+import { tryWithMemlock } from './memlock'
 import { NR } from './numbers'
 import { commandName } from './uapi-cmd-name'
 
@@ -75,7 +76,9 @@ export function call<Fields>(
   scratchBytes.fill(0)
   const attr = new AttrView(scratch, fields)
   const size = pack(attr, fields)
-  const result = bpf(seam, command, seam.addressOf(scratch), size)
+  const once = () => bpf(seam, command, seam.addressOf(scratch), size)
+  const first = once()
+  const result = first < 0 ? tryWithMemlock(seam, command, first, once) : first
   keepAlive(options.keep)
   if (result < 0 && options.mayFail !== 'any' && options.mayFail?.includes(errnoName(-result)) !== true) {
     throwKernelError(-result, { command: commandName(command), subject: options.subject })

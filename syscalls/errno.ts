@@ -113,8 +113,13 @@ export class KernelError extends Error {
     return this.withHint(`${what}: ${this.hint ?? errnoText(-this.errno, this.code)}`)
   }
 
+  /** @internal Another of its kind, with other circumstances. */
+  protected remade(about: About): KernelError {
+    return new KernelError(-this.errno, about)
+  }
+
   #changed(about: About): KernelError {
-    const error = new KernelError(-this.errno, about)
+    const error = this.remade(about)
     error.stack = `${error.name}: ${error.message}\n${(this.stack ?? '').split('\n').slice(1).join('\n')}`
     return error
   }

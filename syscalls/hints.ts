@@ -1,4 +1,5 @@
 import { release } from 'node:os'
+import { memlockHint } from './memlock'
 import { missingCapabilities } from './privilege'
 
 /**
@@ -11,9 +12,9 @@ type Hint = string | (() => string | undefined)
 
 const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_MAP_CREATE: {
-    EPERM: () => needs('CAP_BPF (or CAP_SYS_ADMIN); DEVMAP, SOCKMAP and XSKMAP need CAP_NET_ADMIN too'),
+    EPERM: () => charged('CAP_BPF (or CAP_SYS_ADMIN); DEVMAP, SOCKMAP and XSKMAP need CAP_NET_ADMIN too'),
     E2BIG: 'the map would be too large: max_entries times the sizes of key and value',
-    ENOMEM: 'no memory for the map (before Linux 5.11 also: RLIMIT_MEMLOCK is too low)',
+    ENOMEM: 'no memory for the map',
     EINVAL: () => `the kernel (Linux ${release()}) does not know this map type, or not this combination of attributes`,
     ENOTSUPP: 'this map type does not go with one of the flags, or may not be an inner map',
     EBADF: 'one of the fds given (inner map, BTF, token) is not open',
@@ -37,7 +38,7 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
     E2BIG: 'the index is past the end of the array',
   },
   BPF_MAP_LOOKUP_AND_DELETE_ELEM: {
-    ENOTSUPP: 'this map type has no atomic look-up-and-delete in this kernel (hash maps have it from Linux 5.14)',
+    ENOTSUPP: 'this map type has no atomic look-up-and-delete in this kernel',
   },
   BPF_MAP_GET_NEXT_KEY: {
     EPERM: 'the handle was opened write-only (BPF_F_WRONLY)',
@@ -64,11 +65,13 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
     EEXIST: 'the program is attached there already',
     EBUSY: 'something is attached there already',
     ESTALE: 'what is attached there has changed since it was asked for (expected_revision)',
+    ENOMEM: memlockHint,
   },
   BPF_PROG_DETACH: { ENOENT: 'the program is not attached there' },
   BPF_PROG_TEST_RUN: { ENOTSUPP: 'the kernel cannot run programs of this type by itself' },
   BPF_LINK_CREATE: {
     EBUSY: 'something is attached there already',
+    ENOMEM: memlockHint,
     EEXIST: 'the program is attached there already',
     EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many attach types'),
     EOPNOTSUPP: 'this kernel, or this network device, has no such attachment',
@@ -94,9 +97,9 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
     EACCES: 'the verifier does not accept the program: its log (log_level, log_buf) says why',
     E2BIG: 'there are no instructions, or more than the kernel takes: 4096 without CAP_BPF, a million with it',
     ENOSPC: 'the log did not fit into log_buf',
-    EPERM: () => needs('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many program types'),
+    EPERM: () => charged('CAP_BPF, with CAP_NET_ADMIN or CAP_PERFMON for many program types'),
   },
-  BPF_BTF_LOAD: { EPERM: () => needs('CAP_BPF (or CAP_SYS_ADMIN)') },
+  BPF_BTF_LOAD: { EPERM: () => charged('CAP_BPF (or CAP_SYS_ADMIN)') },
   BPF_ENABLE_STATS: { EPERM: () => needs('CAP_SYS_ADMIN') },
   BPF_OBJ_PIN: {
     EPERM:
@@ -134,4 +137,10 @@ function needs(what: string): string {
   if (missing.length === 0)
     return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
   return `needs ${what}; this process lacks ${missing.join(' and ')} (run it as root, or give node the capability)`
+}
+
+/** The same for what counts against RLIMIT_MEMLOCK in kernels that count. */
+function charged(what: string): string {
+  const limit = memlockHint()
+  return limit === undefined ? needs(what) : `${limit}; or ${needs(what)}`
 }

@@ -22,3 +22,11 @@ export { mapAnonymous, mapFile, PROT_READ, PROT_WRITE, type Region } from './mem
 export { watchReadable } from './poll'
 export { type Capability, hasCapability } from './privilege'
 export * from './uapi'
+export {
+  HELPER_NUMBERS,
+  type HelperName,
+  MAP_TYPE_NUMBERS,
+  type MapTypeName,
+  PROGRAM_TYPES,
+  type ProgramTypeName,
+} from './uapi-names'

@@ -11,6 +11,7 @@ export interface SyscallNumbers {
   readonly epoll_ctl: number
   readonly epoll_pwait: number
   readonly perf_event_open: number
+  readonly prlimit64: number
 }
 
 /** arm64, riscv64 and loong64 share the kernel's generic table. */
@@ -24,6 +25,7 @@ const generic: SyscallNumbers = {
   epoll_ctl: 21,
   epoll_pwait: 22,
   perf_event_open: 241,
+  prlimit64: 261,
 }
 
 export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
@@ -37,6 +39,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_ctl: 233,
     epoll_pwait: 281,
     perf_event_open: 298,
+    prlimit64: 302,
   },
   arm64: generic,
   riscv64: generic,
@@ -51,6 +54,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_ctl: 237,
     epoll_pwait: 303,
     perf_event_open: 319,
+    prlimit64: 325,
   },
   arm: {
     bpf: 386,
@@ -62,6 +66,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_ctl: 251,
     epoll_pwait: 346,
     perf_event_open: 364,
+    prlimit64: 369,
   },
   ia32: {
     bpf: 357,
@@ -73,6 +78,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_ctl: 255,
     epoll_pwait: 319,
     perf_event_open: 336,
+    prlimit64: 340,
   },
 }
 
@@ -89,6 +95,7 @@ const unknown: SyscallNumbers = {
   epoll_ctl: -1,
   epoll_pwait: -1,
   perf_event_open: -1,
+  prlimit64: -1,
 }
 
 /** The numbers of this machine; -1 where it is not known, which `libc.ts` refuses before any call. */

@@ -24,7 +24,7 @@ export class Arena extends BpfMap {
     return Arena.#any(options)
   }
 
-  /** Makes a map; the caller owns it. Errors: EPERM, E2BIG (4 GiB), EINVAL (before Linux 6.9; mapExtra is no page's address), ENOMEM. */
+  /** Makes a map; the caller owns it. Errors: EPERM, E2BIG (4 GiB), EINVAL (mapExtra is no page's address), ENOMEM; UnsupportedError. */
   static create(options: ArenaOptions): Arena {
     return Arena.#any(options).create()
   }
@@ -52,7 +52,7 @@ export class Arena extends BpfMap {
       build: buildWith((code) => {
         if (code === 'E2BIG') return 'an arena has at most 4 GiB'
         if (code !== 'EINVAL') return undefined
-        return 'arenas came with Linux 6.9; mapExtra must be the address of a page, pages at least 1'
+        return 'mapExtra must be the address of a page, pages at least 1'
       }),
     })
   }

@@ -1,5 +1,4 @@
 import type { Codec } from '../codec'
-import { buildWith } from './build'
 import { counted } from './bulk'
 import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
@@ -59,7 +58,6 @@ export class BloomFilter<V> extends KeyedMap<undefined, V> implements Fillable<V
       'BLOOM_FILTER',
       mapExtra === undefined ? options : { ...options, mapExtra },
       (core) => new BloomFilter<V>(core, { key: noKey, value: options.value }),
-      { build: buildWith((code) => (code === 'EINVAL' ? 'bloom filters came with Linux 5.16' : undefined)) },
     )
   }
 

@@ -180,7 +180,12 @@ export abstract class BpfMap implements Disposable {
   /** The likely cause of a refusal, where this object knows more than its errno. */
   protected hint(command: string, code: string): string | undefined {
     // Linux 5.10 says EBUSY where a map is frozen already.
-    if (code === 'EBUSY' && command === 'BPF_MAP_FREEZE' && !this.closed && readFdInfo(this.handle.fd)?.frozen === true) {
+    if (
+      code === 'EBUSY' &&
+      command === 'BPF_MAP_FREEZE' &&
+      !this.closed &&
+      readFdInfo(this.handle.fd)?.frozen === true
+    ) {
       return 'the map is frozen already'
     }
     if (code !== 'EPERM' || this.closed || !/ELEM|BATCH|NEXT_KEY|FREEZE/.test(command)) return undefined

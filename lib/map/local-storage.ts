@@ -75,7 +75,7 @@ function buildStorage(attributes: MapAttributes, subject: Subject): number {
     description: subject.description,
     hint(_command, code) {
       if (code === 'E2BIG') return 'the value is larger than local storage may be (some 64 KiB)'
-      return code === 'EINVAL' ? 'this kernel does not know this storage, or the BTF given does not fit' : undefined
+      return code === 'EINVAL' ? 'the BTF given does not fit' : undefined
     },
   }
   const fields = createFields(attributes)

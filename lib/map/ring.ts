@@ -91,7 +91,7 @@ export class UserRingBuf extends BpfMap {
     return UserRingBuf.#any(options)
   }
 
-  /** Makes a map; the caller owns it. Errors: EPERM, ENOMEM, EINVAL (before Linux 6.1); RangeError for a size that cannot be. */
+  /** Makes a map; the caller owns it. Errors: EPERM, ENOMEM; UnsupportedError; RangeError for a size that cannot be. */
   static create(options: RingOptions): UserRingBuf {
     return UserRingBuf.#any(options).create()
   }

@@ -3,6 +3,7 @@ import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
 import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi-map'
+import { mapQuestions, unsupportedOr } from '../features/unsupported'
 import { Handle } from '../handle/handle'
 import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
@@ -64,6 +65,8 @@ export interface MapCore<M extends BpfMap = BpfMap> {
   readonly spec: MapSpec<M>
 }
 
+type Build = (attributes: MapAttributes, subject: Subject) => number
+
 /** What distinguishes one family of maps from another. */
 export interface Family<M extends BpfMap> {
   /** 'HashMap'. */
@@ -73,7 +76,7 @@ export interface Family<M extends BpfMap> {
   readonly shape: string
   wrap(core: MapCore<M>): M
   /** Makes the map where a plain BPF_MAP_CREATE is not enough; gives the fd. */
-  build?(attributes: MapAttributes, subject: Subject): number
+  readonly build?: Build
   /** Further checks on a map that was opened, not made; throws. */
   verify?(map: M): void
 }
@@ -126,7 +129,8 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /**
    * Makes a map of this description, with another name or size where given. The caller owns it.
-   * Errors: EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see `KernelError.hint`).
+   * Errors: UnsupportedError (the kernel has no such maps); EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see
+   * `KernelError.hint`).
    */
   create(changes: { readonly name?: string; readonly maxEntries?: number } = {}): M {
     // These two and nothing else: codecs of this description would read a map of other sizes past their buffers.
@@ -139,7 +143,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)
     const build = this.family.build ?? createPlain
-    const handle = new Handle(build(attributes, { description }), description)
+    const handle = new Handle(made(build, attributes, { description }), description)
     return wrapOrClose(handle, () => this.family.wrap({ handle, attributes: asMade(attributes, handle), spec: this }))
   }
 
@@ -200,6 +204,15 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 /** Whether `x` is a spec, made by this copy of the library. */
 export function isMapSpec(x: unknown): x is MapSpec {
   return x instanceof MapSpec
+}
+
+/** The fd of a new map; where it cannot be made, certainty on whether that is the kernel's age. */
+function made(build: Build, attributes: MapAttributes, subject: Subject): number {
+  try {
+    return build(attributes, subject)
+  } catch (error) {
+    throw unsupportedOr(error, () => mapQuestions(attributes.type, attributes.flags))
+  }
 }
 
 function createPlain(attributes: MapAttributes, subject: Subject): number {

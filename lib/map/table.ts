@@ -1,3 +1,5 @@
+import { generalQuestion } from '../features/questions'
+import { unsupportedOr } from '../features/unsupported'
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
 import { type GetOptions, getFlags, KeyedMap, lockHint, type SetOptions, setFlags } from './keyed-map'
@@ -103,8 +105,12 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
 
 /** A Table that can give an entry away in one step. */
 export abstract class TakingTable<K, V> extends Table<K, V> {
-  /** Deletes an entry and gives its value, in one step; undefined where there was none. Linux 5.14. Errors: ENOTSUPP. */
+  /** Deletes an entry and gives its value, in one step; undefined where there was none. Linux 5.14. Errors: UnsupportedError. */
   getAndDelete(key: K, options?: GetOptions): V | undefined {
-    return this.take(key, getFlags(options))
+    try {
+      return this.take(key, getFlags(options))
+    } catch (error) {
+      throw unsupportedOr(error, () => [generalQuestion('lookupAndDelete')])
+    }
   }
 }
