@@ -42,7 +42,7 @@ export function fetchKernel(debian: Debian, architecture: Architecture, asked: s
  * The packages with a kernel of this version, in the order of preference: from Linux 6.19 on it is in linux-binary-X,
  * and linux-image-X holds nothing. linux-image-6.12-cloud-amd64 and the like, without a third number, never do.
  */
-function candidates(debian: Debian, architecture: Architecture, asked: string): string[] {
+export function candidates(debian: Pick<Debian, 'names'>, architecture: Architecture, asked: string): string[] {
   const kernels = new RegExp(
     String.raw`^linux-(?:binary-(\d+\.\d+)|image-(\d+\.\d+)\.\d).*-cloud-${architecture}(?:-unsigned)?$`,
   )

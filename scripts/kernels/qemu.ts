@@ -16,6 +16,9 @@ const MACHINES = {
   },
 } as const
 
+/** Debian's up to Linux 5.10 loads LSM programs and never asks them: bpf is not in its CONFIG_LSM. */
+const LSM = 'lockdown,yama,landlock,bpf'
+
 /** Throws where qemu is not installed, and says how to come by it. */
 export function requireQemu(architecture: Architecture): void {
   const { command, package: name } = MACHINES[architecture]
@@ -51,7 +54,7 @@ export async function boot({
     // Not KVM: machines that are virtual themselves offer it and then end the guest in its first instructions.
     ...['-accel', 'tcg,thread=multi'],
     ...['-smp', '2', '-m', '2G', '-nographic', '-no-reboot', '-nic', 'none'],
-    ...['-kernel', vmlinuz, '-initrd', initrd, '-append', `console=${console} quiet panic=-1`],
+    ...['-kernel', vmlinuz, '-initrd', initrd, '-append', `console=${console} quiet panic=-1 lsm=${LSM}`],
   ]
   const qemu = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const written = createWriteStream(log)
