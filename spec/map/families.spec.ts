@@ -1,12 +1,12 @@
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { type BpfMap, ClosedError, HashOfMaps, KernelError, MapMismatchError, u32 } from '../../lib'
+import { type BpfMap, ClosedError, HashOfMaps, MapMismatchError, u32 } from '../../lib'
 import { openMap } from '../../lib/map/open'
 import { duplicateFd } from '../../syscalls/fd'
 import { errorOf } from '../support/error'
-import { eventually, mapIds, requireRoot } from '../support/kernel'
+import { eventually, mapIds, requireFeature, requireRoot } from '../support/kernel'
 import { FAMILIES } from './families'
-import { fdNumber, needsLinux, openFds } from './kit'
+import { fdNumber, openFds } from './kit'
 
 /** A class's own way to open by id, whatever codecs it wants: the spec has them. */
 describe('every family of maps', () => {
@@ -14,10 +14,10 @@ describe('every family of maps', () => {
     requireRoot(this)
   })
 
-  for (const { spec, is, since, shown, uses, notInner } of FAMILIES) {
+  for (const { spec, is, shown, uses, notInner } of FAMILIES) {
     describe(`${spec.typeName} (type ${is[0]})`, () => {
       beforeEach(function () {
-        needsLinux(this, since)
+        requireFeature(this, 'mapType', spec.family.type)
       })
 
       it('is made as asked, and opened again', () => {
@@ -100,11 +100,4 @@ describe('every family of maps', () => {
       })
     })
   }
-
-  it('says of a kernel that lacks it what is the matter', () => {
-    const late = FAMILIES.at(-1)?.spec as (typeof FAMILIES)[number]['spec']
-    const error = errorOf(() => late.create({ maxEntries: 0 })) as KernelError
-    expect(error).to.be.instanceOf(KernelError)
-    expect(error.message).to.match(/^EINVAL: BPF_MAP_CREATE on Arena 'one': arenas came with Linux 6.9/)
-  })
 })

@@ -19,7 +19,6 @@ export interface FamilyCase<M extends BpfMap = BpfMap> {
   readonly spec: MapSpec<M>
   /** BPF_MAP_TYPE_..., and the sizes that the kernel should have been told: key, value, max_entries. */
   readonly is: readonly [type: number, key: number, value: number, maxEntries: number]
-  readonly since: string
   /** What `util.inspect` says between name and fd. */
   readonly shown: string
   /** Every operation of the class, for a map that is closed. */
@@ -31,12 +30,11 @@ export interface FamilyCase<M extends BpfMap = BpfMap> {
 function family<M extends BpfMap>(
   spec: MapSpec<M>,
   is: FamilyCase['is'],
-  since: string,
   shown: string,
   uses: readonly ((map: M) => unknown)[],
   notInner?: RegExp,
 ): FamilyCase {
-  const found: FamilyCase<M> = { spec, is, since, shown, uses, ...(notInner === undefined ? {} : { notInner }) }
+  const found: FamilyCase<M> = { spec, is, shown, uses, ...(notInner === undefined ? {} : { notInner }) }
   return found as unknown as FamilyCase
 }
 
@@ -150,101 +148,90 @@ const storageUses = [
 ]
 
 export const FAMILIES: readonly FamilyCase[] = [
-  family(HashMap.spec({ ...size, key: u32, value: u64 }), [1, 4, 8, 2], '5.10', 'u32 → u64 0/2', [
+  family(HashMap.spec({ ...size, key: u32, value: u64 }), [1, 4, 8, 2], 'u32 → u64 0/2', [
     ...tableUses(1, 1n),
     (map) => map.getAndDelete(1),
   ]),
-  family(ArrayMap.spec({ ...size, value: u64 }), [2, 4, 8, 2], '5.10', 'u64 2/2', arrayUses(1n)),
+  family(ArrayMap.spec({ ...size, value: u64 }), [2, 4, 8, 2], 'u64 2/2', arrayUses(1n)),
   family(
     ProgArray.spec(size),
     [3, 4, 4, 2],
-    '5.10',
     'program fd 0/2',
     [...refUses(0, 5), ...readUses(0), (map) => map.idOf(0)],
     /PROG_ARRAY/,
   ),
-  family(PerfEventArray.spec(size), [4, 4, 4, 2], '5.10', 'perf event fd 2', refUses(0, 5)),
-  family(PerCpuHashMap.spec({ ...size, key: u32, value: u32 }), [5, 4, 4, 2], '5.10', 'u32 → u32 0/2', [
+  family(PerfEventArray.spec(size), [4, 4, 4, 2], 'perf event fd 2', refUses(0, 5)),
+  family(PerCpuHashMap.spec({ ...size, key: u32, value: u32 }), [5, 4, 4, 2], 'u32 → u32 0/2', [
     ...tableUses(1, ones),
     (map) => map.sum(1),
   ]),
-  family(PerCpuArrayMap.spec({ ...size, value: u32 }), [6, 4, 4, 2], '5.10', 'u32 2/2', [
+  family(PerCpuArrayMap.spec({ ...size, value: u32 }), [6, 4, 4, 2], 'u32 2/2', [
     ...arrayUses(ones),
     (map) => map.sum(0),
   ]),
-  family(StackTrace.spec(size), [7, 4, 1016, 2], '5.10', 'addresses 0/2', [
+  family(StackTrace.spec(size), [7, 4, 1016, 2], 'addresses 0/2', [
     ...readUses(1),
     (map) => map.get(1),
     (map) => map.delete(1),
     (map) => map.clear(),
   ]),
-  family(StackTrace.spec({ ...size, buildIds: true, depth: 10 }), [7, 4, 320, 2], '5.10', 'build ids 0/2', []),
-  family(CgroupArray.spec(size), [8, 4, 4, 2], '5.10', 'cgroup fd 2', refUses(0, 5)),
-  family(LruHashMap.spec({ ...size, key: u8, value: u32 }), [9, 1, 4, 2], '5.10', 'u8 → u32 0/2', tableUses(1, 1)),
-  family(
-    LruPerCpuHashMap.spec({ ...size, key: u8, value: u32 }),
-    [10, 1, 4, 2],
-    '5.10',
-    'u8 → u32 0/2',
-    tableUses(1, ones),
-  ),
+  family(StackTrace.spec({ ...size, buildIds: true, depth: 10 }), [7, 4, 320, 2], 'build ids 0/2', []),
+  family(CgroupArray.spec(size), [8, 4, 4, 2], 'cgroup fd 2', refUses(0, 5)),
+  family(LruHashMap.spec({ ...size, key: u8, value: u32 }), [9, 1, 4, 2], 'u8 → u32 0/2', tableUses(1, 1)),
+  family(LruPerCpuHashMap.spec({ ...size, key: u8, value: u32 }), [10, 1, 4, 2], 'u8 → u32 0/2', tableUses(1, ones)),
   family(
     LpmTrie.spec({ ...size, key: ipv4Prefix, value: u32 }),
     [11, 8, 4, 2],
-    '5.10',
     'ipv4Prefix → u32 0/2',
     tableUses('10.0.0.0/8', 1),
   ),
-  family(DevMap.spec(size), [14, 4, 4, 2], '5.10', 'ifindex 0/2', [...refUses(0, 1), ...readUses(0)]),
+  family(DevMap.spec(size), [14, 4, 4, 2], 'ifindex 0/2', [...refUses(0, 1), ...readUses(0)]),
   family(
     DevMap.spec({ ...size, programs: true }),
     [14, 4, 8, 2],
-    '5.10',
     'ifindex and program 0/2',
     refUses(0, { ifindex: 1 }),
   ),
-  family(SockMap.spec(size), [15, 4, 8, 2], '5.10', 'socket fd 0/2', [
+  family(SockMap.spec(size), [15, 4, 8, 2], 'socket fd 0/2', [
     ...refUses(0, 5),
     ...readUses(0),
     (map) => map.cookieOf(0),
   ]),
-  family(SockMap.spec({ ...size, valueSize: 4 }), [15, 4, 4, 2], '5.10', 'socket fd 2', []),
-  family(CpuMap.spec(size), [16, 4, 4, 2], '5.10', 'queueSize 0/2', [...refUses(0, 64), ...readUses(0)]),
-  family(XskMap.spec(size), [17, 4, 4, 2], '5.10', 'AF_XDP socket fd 2', refUses(0, 5)),
-  family(SockHash.spec({ ...size, key: u64 }), [18, 8, 8, 2], '5.10', 'u64 → socket fd 0/2', [
+  family(SockMap.spec({ ...size, valueSize: 4 }), [15, 4, 4, 2], 'socket fd 2', []),
+  family(CpuMap.spec(size), [16, 4, 4, 2], 'queueSize 0/2', [...refUses(0, 64), ...readUses(0)]),
+  family(XskMap.spec(size), [17, 4, 4, 2], 'AF_XDP socket fd 2', refUses(0, 5)),
+  family(SockHash.spec({ ...size, key: u64 }), [18, 8, 8, 2], 'u64 → socket fd 0/2', [
     ...refUses(1n, 5),
     ...readUses(1n),
   ]),
   family(
     LegacyCgroupStorage.spec({ name: 'one', key: cgroupStorageKey, value: u64 }),
     [19, 16, 8, 0],
-    '5.10',
     'struct { cgroup: u64, attachType: u32 } → u64 0',
     [...readUses({ cgroup: 1n, attachType: 0 }), (map) => map.set({ cgroup: 1n, attachType: 0 }, 1n)],
     /CGROUP_STORAGE/,
   ),
-  family(ReuseportSockArray.spec(size), [20, 4, 8, 2], '5.10', 'socket fd 0/2', [...refUses(0, 5), ...readUses(0)]),
+  family(ReuseportSockArray.spec(size), [20, 4, 8, 2], 'socket fd 0/2', [...refUses(0, 5), ...readUses(0)]),
   family(
     LegacyPerCpuCgroupStorage.spec({ name: 'one', key: u64, value: u64 }),
     [21, 8, 8, 0],
-    '5.10',
     'u64 → u64 0',
     [...readUses(1n), (map) => map.get(1n)],
     /PERCPU_CGROUP_STORAGE/,
   ),
-  family(Queue.spec({ ...size, value: u32 }), [22, 0, 4, 2], '5.10', 'u32 2', queueUses),
-  family(Stack.spec({ ...size, value: u32 }), [23, 0, 4, 2], '5.10', 'u32 2', queueUses),
-  family(SkStorage.spec({ name: 'one', value: u64 }), [24, 4, 8, 0], '5.10', 'socket fd → u64', storageUses),
-  family(DevMapHash.spec(size), [25, 4, 4, 2], '5.10', 'ifindex 0/2', [...refUses(9, 1), ...readUses(9)]),
-  family(RingBuf.spec({ name: 'one', size: 65536 }), [27, 0, 0, 65536], '5.10', '65536', []),
-  family(InodeStorage.spec({ name: 'one', value: u64 }), [28, 4, 8, 0], '5.10', 'file fd → u64', []),
-  family(TaskStorage.spec({ name: 'one', value: u64 }), [29, 4, 8, 0], '5.11', 'pidfd → u64', []),
-  family(BloomFilter.spec({ ...size, value: u64 }), [30, 0, 8, 2], '5.16', 'u64 2', [
+  family(Queue.spec({ ...size, value: u32 }), [22, 0, 4, 2], 'u32 2', queueUses),
+  family(Stack.spec({ ...size, value: u32 }), [23, 0, 4, 2], 'u32 2', queueUses),
+  family(SkStorage.spec({ name: 'one', value: u64 }), [24, 4, 8, 0], 'socket fd → u64', storageUses),
+  family(DevMapHash.spec(size), [25, 4, 4, 2], 'ifindex 0/2', [...refUses(9, 1), ...readUses(9)]),
+  family(RingBuf.spec({ name: 'one', size: 65536 }), [27, 0, 0, 65536], '65536', []),
+  family(InodeStorage.spec({ name: 'one', value: u64 }), [28, 4, 8, 0], 'file fd → u64', []),
+  family(TaskStorage.spec({ name: 'one', value: u64 }), [29, 4, 8, 0], 'pidfd → u64', []),
+  family(BloomFilter.spec({ ...size, value: u64 }), [30, 0, 8, 2], 'u64 2', [
     (map) => map.add(1n),
     (map) => map.has(1n),
     (map) => map.addMany([1n]),
   ]),
-  family(UserRingBuf.spec({ name: 'one', size: 65536 }), [31, 0, 0, 65536], '6.1', '65536', []),
-  family(CgroupStorage.spec({ name: 'one', value: u64 }), [32, 4, 8, 0], '6.2', 'cgroup fd → u64', []),
-  family(Arena.spec({ name: 'one', pages: 4 }), [33, 0, 0, 4], '6.9', '4', []),
+  family(UserRingBuf.spec({ name: 'one', size: 65536 }), [31, 0, 0, 65536], '65536', []),
+  family(CgroupStorage.spec({ name: 'one', value: u64 }), [32, 4, 8, 0], 'cgroup fd → u64', []),
+  family(Arena.spec({ name: 'one', pages: 4 }), [33, 0, 0, 4], '4', []),
 ]

@@ -4,7 +4,7 @@ import { btfLoad } from '../../syscalls/bpf-btf'
 import { closeFd } from '../../syscalls/fd'
 import * as uapi from '../../syscalls/uapi'
 import { errorOf } from '../support/error'
-import { requireRoot } from '../support/kernel'
+import { requireFeature, requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
 import { GUARDED_ID, guardedBtf, KEY_ID } from './guarded'
 import { fdNumber } from './kit'
@@ -35,8 +35,15 @@ describe('values with a bpf_spin_lock', () => {
       using other = HashMap.fromId(map.id, { key: u32, value: Guarded })
       expect(other.get(1, { lock: true })).to.deep.equal({ lock: 0, a: 3, b: 4n })
       expect(other.getMany([1, 2], { lock: true })).to.deep.equal([{ lock: 0, a: 3, b: 4n }, undefined])
-      expect(other.getAndDelete(1, { lock: true })).to.deep.equal({ lock: 0, a: 3, b: 4n })
     })
+  })
+
+  it('are given away under their lock', function () {
+    requireFeature(this, 'lookupAndDelete')
+    using map = HashMap.create({ name: 'guarded', key: u32, value: Guarded, maxEntries: 4, btf })
+    map.set(1, { lock: 0, a: 3, b: 4n })
+    expect(map.getAndDelete(1, { lock: true })).to.deep.equal({ lock: 0, a: 3, b: 4n })
+    expect(map.has(1)).to.equal(false)
   })
 
   it('are written in batches under their locks', () => {

@@ -40,7 +40,7 @@ import {
   XskMap,
 } from '../../lib'
 import { errorOf } from '../support/error'
-import { requireRoot } from '../support/kernel'
+import { requireFeature, requireRoot } from '../support/kernel'
 
 const sized = { maxEntries: 4 }
 const table = { key: u32, value: u32, maxEntries: 4 }
@@ -86,7 +86,8 @@ describe('inner maps of every type that the kernel takes', () => {
 
   for (const inner of INNER) {
     const flags = inner.attributes.flags === 0 ? '' : ` (flags ${inner.attributes.flags})`
-    it(`${inner.typeName}${flags} is a template, and installed in both kinds of outer map`, () => {
+    it(`${inner.typeName}${flags} is a template, and installed in both kinds of outer map`, function () {
+      requireFeature(this, 'mapType', inner.family.type)
       using hash = HashOfMaps.create({ key: u32, maxEntries: 2, inner })
       using array = ArrayOfMaps.create({ maxEntries: 2, inner })
       for (const outer of [hash, array] as const) {
@@ -130,7 +131,8 @@ describe('inner maps of every type that the kernel takes', () => {
     ],
   ]
   for (const [inner, content, read, expected] of filled) {
-    it(`a ${inner.typeName} is filled before it is installed`, () => {
+    it(`a ${inner.typeName} is filled before it is installed`, function () {
+      requireFeature(this, 'mapType', inner.family.type)
       using outer = HashOfMaps.create({ key: u32, maxEntries: 2, inner })
       outer.set(1, content as never)
       expect(outer.use(1, read as (inner: BpfMap) => unknown)).to.deep.equal(expected)

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { bytes, LruPerCpuHashMap, PerCpuArrayMap, PerCpuHashMap, possibleCpus, struct, u8, u32, u64 } from '../../lib'
 import { perCpuCodec } from '../../lib/map/per-cpu'
 import * as uapi from '../../syscalls/uapi'
-import { requireRoot } from '../support/kernel'
+import { requireFeature, requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
 import { bpftoolDump, needsBpftool } from './kit'
 
@@ -38,10 +38,18 @@ describe('per-CPU maps', () => {
           valuesOf(size, 5),
           undefined,
         ])
-        expect(map.getAndDelete(7)).to.deep.equal(valuesOf(size, 7))
+        expect(map.delete(7)).to.equal(true)
         expect(map.clear()).to.equal(499)
         expect(other.size).to.equal(0)
       })
+    })
+
+    it(`of ${size} bytes are given away in one step`, function () {
+      requireFeature(this, 'lookupAndDelete')
+      using map = PerCpuHashMap.create({ name: 'odd', key: u32, value: bytes(size), maxEntries: 4 })
+      map.set(7, valuesOf(size, 7))
+      expect([map.getAndDelete(7), map.getAndDelete(7)]).to.deep.equal([valuesOf(size, 7), undefined])
+      expect(map.size).to.equal(0)
     })
 
     it(`of ${size} bytes are arrays too`, () => {

@@ -3,8 +3,8 @@ import { HashOfMaps, KernelError, u32, u64 } from '../../lib'
 import { BloomFilter } from '../../lib/map/bloom-filter'
 import { Queue, Stack } from '../../lib/map/queue'
 import { errorOf } from '../support/error'
-import { requireRoot } from '../support/kernel'
-import { fdInfo, needsLinux, openFds } from './kit'
+import { requireFeature, requireRoot } from '../support/kernel'
+import { fdInfo, openFds } from './kit'
 
 describe('values without keys', () => {
   before(function () {
@@ -71,7 +71,7 @@ describe('values without keys', () => {
 
   describe('in a BloomFilter', () => {
     before(function () {
-      needsLinux(this, '5.16')
+      requireFeature(this, 'mapType', 'bloom_filter')
     })
 
     it('are found again, and what was not added as a rule is not', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ClosedError, type Codec, HashMap, mapped, struct, u32, u64 } from '../../lib'
 import { Queue } from '../../lib/map/queue'
-import { requireRoot } from '../support/kernel'
+import { requireFeature, requireRoot } from '../support/kernel'
 import { openFds } from './kit'
 
 /** Codecs and the values given to them are code: it may do anything with the very map that is being used. */
@@ -85,6 +85,14 @@ describe('a map used in the middle of its own operations', () => {
     expect(map.has(1)).to.equal(true)
     onKey = () => expect(map.delete(2)).to.equal(true)
     expect(map.delete(1)).to.equal(true)
+    onKey = () => expect(map.clear()).to.equal(1)
+    expect(map.delete(3)).to.equal(false)
+    expect(plain.size).to.equal(0)
+  })
+
+  it('clears in the midst of giving away', function () {
+    requireFeature(this, 'lookupAndDelete')
+    plain.set(3, 30)
     onKey = () => expect(map.clear()).to.equal(1)
     expect(map.getAndDelete(3)).to.equal(undefined)
     expect(plain.size).to.equal(0)

@@ -5,8 +5,8 @@ import { Arena } from '../../lib/map/arena'
 import { RingBuf, UserRingBuf } from '../../lib/map/ring'
 import { mapFile, PROT_READ } from '../../syscalls/memory'
 import { errorOf } from '../support/error'
-import { requireRoot } from '../support/kernel'
-import { fdInfo, fdNumber, needsLinux, openFds } from './kit'
+import { requireFeature, requireRoot } from '../support/kernel'
+import { fdInfo, fdNumber, openFds } from './kit'
 
 describe('maps that are memory', () => {
   before(function () {
@@ -16,7 +16,7 @@ describe('maps that are memory', () => {
   for (const Kind of [RingBuf, UserRingBuf]) {
     describe(Kind.name, () => {
       before(function () {
-        if (Kind === UserRingBuf) needsLinux(this, '6.1')
+        if (Kind === UserRingBuf) requireFeature(this, 'mapType', 'user_ringbuf')
       })
 
       it('has the size that it was given', () => {
@@ -63,7 +63,7 @@ describe('maps that are memory', () => {
 
   describe('Arena', () => {
     before(function () {
-      needsLinux(this, '6.9')
+      requireFeature(this, 'mapType', 'arena')
     })
 
     it('has pages, at an address where it was given one', () => {

@@ -14,9 +14,9 @@ import { progLoad } from '../../syscalls/bpf-prog'
 import { closeFd } from '../../syscalls/fd'
 import * as uapi from '../../syscalls/uapi'
 import { errorOf } from '../support/error'
-import { mapIds, needs, requireRoot } from '../support/kernel'
+import { mapIds, needs, requireFeature, requireRoot } from '../support/kernel'
 import { insn } from '../support/programs'
-import { needsLinux, openFds } from './kit'
+import { openFds } from './kit'
 
 const PIDFD_OPEN = 434 // on every architecture
 
@@ -94,7 +94,7 @@ describe('local storage', () => {
   })
 
   it('of tasks, and gone with them', async function () {
-    needsLinux(this, '5.11')
+    requireFeature(this, 'mapType', 'task_storage')
     const child = spawn('sleep', ['60'], { stdio: 'ignore' })
     const pidfd = abi().syscall(PIDFD_OPEN, child.pid as number, 0, 0)
     expect(pidfd).to.be.above(0)
@@ -113,7 +113,7 @@ describe('local storage', () => {
   })
 
   it('of cgroups', function () {
-    needsLinux(this, '6.2')
+    requireFeature(this, 'mapType', 'cgrp_storage')
     const root = cgroup2()
     needs(this, root !== undefined, 'a cgroup2 file system')
     const folder = `${root}/ebpf-ts-storage-${process.pid}`

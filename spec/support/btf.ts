@@ -3,9 +3,9 @@
  * constant's value is, and where a field stands. The format is that of Documentation/bpf/btf.rst. Not the library's
  * BTF reader, which must not vouch for itself.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { endianness, release } from 'node:os'
-import { needs } from './kernel'
+import { requireFeature } from './kernel'
 
 const LE = endianness() === 'LE'
 const VMLINUX = '/sys/kernel/btf/vmlinux'
@@ -269,7 +269,7 @@ let loaded: Btf | undefined
 /** The running kernel's BTF; where there is none the spec is pending, or fails under EBPF_REQUIRE_KERNEL=1. */
 export function kernelBtf(context: Mocha.Context): Btf {
   if (loaded === undefined) {
-    needs(context, existsSync(VMLINUX), `${VMLINUX} (CONFIG_DEBUG_INFO_BTF)`)
+    requireFeature(context, 'kernelBtf')
     loaded = new Btf(readFileSync(VMLINUX))
   }
   return loaded

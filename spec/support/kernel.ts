@@ -1,9 +1,11 @@
 /** What specs need of the machine, and how they say that it is missing. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmdirSync } from 'node:fs'
-import { endianness, tmpdir } from 'node:os'
+import { endianness, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type FeatureQuestion, features } from '../../lib/features'
 import { NR } from '../../syscalls/numbers'
+import { SCALE } from './compiled'
 
 const LE = endianness() === 'LE'
 
@@ -13,7 +15,8 @@ export function pending(context: Mocha.Context, reason: string): never {
   const suite = current?.parent
   if (current !== undefined && suite !== undefined && 'type' in current && current.type === 'hook') {
     suite.eachTest((test) => {
-      test.title += ` (pending: ${reason})`
+      // A beforeEach hook comes here again with each spec.
+      if (!test.title.endsWith(` (pending: ${reason})`)) test.title += ` (pending: ${reason})`
     })
   } else if (current !== undefined) {
     current.title += ` (pending: ${reason})`
@@ -40,9 +43,15 @@ export function requireRoot(context: Mocha.Context): void {
   needs(context, process.geteuid?.() === 0, 'root')
 }
 
+/** Whether this kernel is older: for what cannot be found out by trying. */
+export function linuxBefore(major: number, minor: number): boolean {
+  const [, is = '0', than = '0'] = /^(\d+)\.(\d+)/.exec(release()) ?? []
+  return Number(is) < major || (Number(is) === major && Number(than) < minor)
+}
+
 /** Waits until the check holds: until it returns anything but false and throws nothing. The result is the check's. */
 export async function eventually<T>(check: () => T | Promise<T>, what: string, ms = 2000): Promise<T> {
-  const deadline = Date.now() + ms
+  const deadline = Date.now() + ms / SCALE
   let last: unknown
   for (;;) {
     try {
@@ -138,4 +147,24 @@ export function useBpffs(): { readonly path: string } {
       return mounted.path
     },
   }
+}
+
+/**
+ * Goes on only if the kernel has the feature: ['mapType', 'arena'], ['lookupAndDelete'] ... One that it certainly lacks
+ * makes the spec pending, with the version that brought it. Where that cannot be told, something is missing that a
+ * machine can be given, as with `needs`.
+ */
+export function requireFeature(context: Mocha.Context, ...question: FeatureQuestion): void {
+  const has = hasFeature(...question)
+  if (has === true) return
+  const said = features.explain(...question)
+  if (has === false) pending(context, said)
+  needs(context, false, `to be told that ${question.join(' ')} is there: ${said}`)
+}
+
+/** What `features` says, by a question. */
+export function hasFeature(...question: FeatureQuestion): boolean | undefined {
+  const [kind, ...names] = question
+  const answer = features[kind] as boolean | undefined | ((...names: string[]) => boolean | undefined)
+  return typeof answer === 'function' ? answer.apply(features, names as string[]) : answer
 }

@@ -4,7 +4,7 @@ import * as sys from '../../syscalls'
 import { ElementCalls, KernelError, KeyWalk } from '../../syscalls'
 import { LE } from '../../syscalls/attr-common'
 import * as uapi from '../../syscalls/uapi'
-import { mapIds, withBpffs } from '../support/kernel'
+import { mapIds, requireFeature, withBpffs } from '../support/kernel'
 import { returning, smallBtf } from '../support/programs'
 import { got, keysOf, put, refusal, subject, type Table } from './commands-kit'
 
@@ -125,6 +125,7 @@ export const MAP_COMMANDS: Table = {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM: {
     calls: [ElementCalls.prototype.lookupAndDelete],
     really(kit) {
+      requireFeature(kit.mocha, 'lookupAndDelete')
       const calls = kit.elements(kit.filled())
       put(calls, 2, 0n)
       expect(calls.lookupAndDelete(0)).to.equal(true)

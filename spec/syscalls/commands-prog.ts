@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { expect } from 'chai'
 import * as sys from '../../syscalls'
 import * as uapi from '../../syscalls/uapi'
-import { mapIds, withBpffs } from '../support/kernel'
+import { mapIds, requireFeature, withBpffs } from '../support/kernel'
 import { refused, returning, smallBtf } from '../support/programs'
 import { LAST_ID, refusal, type Table } from './commands-kit'
 
@@ -113,8 +113,9 @@ export const PROG_COMMANDS: Table = {
   },
   BPF_TOKEN_CREATE: {
     calls: [sys.tokenCreate],
-    really: () =>
-      withBpffs((folder) => {
+    really(kit) {
+      requireFeature(kit.mocha, 'tokens')
+      return withBpffs((folder) => {
         const fd = openSync(folder, 'r')
         try {
           // Delegation is to user namespaces; a process of the initial one has nothing to be given.
@@ -122,11 +123,13 @@ export const PROG_COMMANDS: Table = {
         } finally {
           closeSync(fd)
         }
-      }),
+      })
+    },
   },
   BPF_PROG_STREAM_READ_BY_FD: {
     calls: [sys.progStreamRead],
     really(kit) {
+      requireFeature(kit.mocha, 'programStreams')
       const program = kit.program()
       expect(sys.progStreamRead(program, uapi.BPF_STREAM_STDOUT, new Uint8Array(64))).to.equal(0)
       expect(refusal(() => sys.progStreamRead(program, 3, new Uint8Array(64))).code).to.equal('ENOENT')

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import * as sys from '../../syscalls'
-import { ElementCalls, KernelError, KeyWalk } from '../../syscalls'
+import { ElementCalls, KeyWalk } from '../../syscalls'
 import { ATTR_SIZE, PACKERS } from '../../syscalls/attr'
 import * as uapi from '../../syscalls/uapi'
-import { pending, requireRoot } from '../support/kernel'
+import { requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
 import { Kit, type Table } from './commands-kit'
 import { LINK_COMMANDS } from './commands-link'
@@ -43,11 +42,6 @@ describe('the commands of bpf(2)', () => {
       await recorded(async (recording) => {
         try {
           await TABLE[name]?.really(kit)
-        } catch (error) {
-          if (error instanceof KernelError && tooOld(error, command)) {
-            pending(this, `the kernel has no ${name}`)
-          }
-          throw error
         } finally {
           kit.end()
         }
@@ -57,25 +51,4 @@ describe('the commands of bpf(2)', () => {
       })
     })
   }
-
-  /** A kernel without a command answers EINVAL to it. */
-  function tooOld(error: KernelError, command: number): boolean {
-    return error.code === 'EINVAL' && error.command === uapi.commandName(command) && !kernelHas(command)
-  }
-
-  function kernelHas(command: number): boolean {
-    return sinceVersion(command) <= runningVersion()
-  }
 })
-
-/** The commands younger than Linux 5.10, by the version that brought them. */
-function sinceVersion(command: number): number {
-  if (command === uapi.BPF_TOKEN_CREATE) return 6009
-  if (command === uapi.BPF_PROG_STREAM_READ_BY_FD) return 6017
-  return 0
-}
-
-function runningVersion(): number {
-  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1').split('.').map(Number)
-  return major * 1000 + minor
-}
