@@ -13,7 +13,8 @@ type Hint = string | (() => string | undefined)
 const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_MAP_CREATE: {
     EPERM: () => charged('CAP_BPF (or CAP_SYS_ADMIN); DEVMAP, SOCKMAP and XSKMAP need CAP_NET_ADMIN too'),
-    E2BIG: 'the map would be too large: max_entries times the sizes of key and value',
+    E2BIG:
+      'the map would be too large: max_entries times the sizes of key and value (in Linux 5.10 also: a key of more than 512 bytes)',
     ENOMEM: 'no memory for the map',
     EINVAL: () => `the kernel (Linux ${release()}) does not know this map type, or not this combination of attributes`,
     ENOTSUPP: 'this map type does not go with one of the flags, or may not be an inner map',

@@ -274,7 +274,8 @@ export class XskMap extends RefTable<number, HasFd> {
     if (code === 'EBADF' && /UPDATE/.test(command)) return 'the fd is not open'
     if (/ENOTSOCK|ENOPROTOOPT/.test(code)) return 'the fd is no AF_XDP socket'
     // EOPNOTSUPP up to Linux 7.2, ENOBUFS from 7.3 on.
-    if (/EOPNOTSUPP|ENOBUFS/.test(code) && /UPDATE/.test(command)) return 'the AF_XDP socket is not bound, or has no receive ring'
+    if (/EOPNOTSUPP|ENOBUFS/.test(code) && /UPDATE/.test(command))
+      return 'the AF_XDP socket is not bound, or has no receive ring'
     return slotHint(this.length, command, code) ?? super.hint(command, code)
   }
 }

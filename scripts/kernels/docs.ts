@@ -5,10 +5,12 @@ import type { KernelResult } from './result'
 type Group = Readonly<Record<string, boolean | null>>
 
 const TITLES: Readonly<Record<string, string>> = {
-  general: 'What maps and programs can do',
+  others: 'What maps and programs can do',
   mapTypes: 'Map types',
   programTypes: 'Program types',
   attach: 'Where programs attach',
+  instructionSets: 'Instruction sets',
+  btf: 'Kinds of BTF',
 }
 
 const INTRODUCTION = `# What each kernel has

@@ -17,7 +17,7 @@ import {
 } from '../../lib'
 import { ipv4Prefix } from '../../lib/codec'
 import { errorOf } from '../support/error'
-import { needs, requireFeature, requireRoot } from '../support/kernel'
+import { linuxBefore, needs, pending, requireFeature, requireRoot } from '../support/kernel'
 import { bpftoolDump, fdNumber, needsBpftool, openFds } from './kit'
 
 describe('HashMap', () => {
@@ -131,7 +131,8 @@ describe('HashMap', () => {
   })
 
   for (const size of [1, 3, 17, 512, 4096]) {
-    it(`has keys of ${size} bytes`, () => {
+    it(`has keys of ${size} bytes`, function () {
+      if (size > 512 && linuxBefore(6, 1)) pending(this, 'Linux 5.10 takes keys of up to 512 bytes')
       using odd = HashMap.create({ key: bytes(size), value: bytes(size), maxEntries: 300 })
       const keyOf = (n: number) => new Uint8Array(size).fill(n)
       odd.setMany(Array.from({ length: 200 }, (_, n) => [keyOf(n), keyOf(255 - n)] as const))

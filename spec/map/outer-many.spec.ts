@@ -10,7 +10,7 @@ import {
   BPF_MAP_UPDATE_ELEM,
 } from '../../syscalls/uapi'
 import { errorOf, rejectionOf } from '../support/error'
-import { eventually, needs, requireRoot } from '../support/kernel'
+import { eventually, needs, requireFeature, requireRoot } from '../support/kernel'
 import { idsOfMapsNamed } from '../support/named'
 import { runInChild } from '../support/run'
 
@@ -93,7 +93,8 @@ describe('writing many inner maps', () => {
     expect([...outer.keys()]).to.deep.equal([1])
   })
 
-  it('waits once more, not once each, for keys that are not there', async () => {
+  it('waits once more, not once each, for keys that are not there', async function () {
+    requireFeature(this, 'outerMapBatch')
     outer.setMany(rows(0, 3))
     const asked = [1, ...Array.from({ length: 200 }, (_, i) => 500 + i), 2]
     using kernel = interpose()

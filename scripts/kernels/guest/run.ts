@@ -33,7 +33,7 @@ if (error !== undefined) console.log(error)
 setExpedited(false)
 const seconds = Math.round((Date.now() - began) / 100) / 10
 try {
-  const { features } = require('../../../lib') as { features: { report(): unknown } }
+  const { features } = require('../../../lib') as typeof import('../../../lib')
   send({ kind: 'features', report: features.report() })
   const { outerCosts } = require('./costs') as typeof import('./costs')
   send({ kind: 'costs', costs: outerCosts() })
