@@ -9,7 +9,7 @@ import { LE } from '../../syscalls/attr-common'
 import { throwKernelError } from '../../syscalls/errno'
 import * as uapi from '../../syscalls/uapi'
 import { inChild } from '../support/child'
-import { needs, pending, requireRoot, useBpffs } from '../support/kernel'
+import { needs, pending, requireFeature, requireRoot, useBpffs } from '../support/kernel'
 import { refused, returning } from '../support/programs'
 import { recorded } from '../support/recording-abi'
 
@@ -186,6 +186,8 @@ describe('hints for what the kernel really refuses', () => {
     for (const fd of open.splice(0)) sys.closeFd(fd)
   })
 
+  const NO_DEVICE = 'a network device that there is not'
+
   const CASES: [what: string, code: string, hint: RegExp, run: () => unknown][] = [
     [
       'a map of no entries',
@@ -321,7 +323,7 @@ describe('hints for what the kernel really refuses', () => {
       },
     ],
     [
-      'a network device that there is not',
+      NO_DEVICE,
       'ENODEV',
       /no network device of this index/,
       () => own(sys.linkCreate({ prog_fd: program(3), target_ifindex: 0x7fffffff, attach_type: uapi.BPF_TCX_INGRESS })),
@@ -343,7 +345,8 @@ describe('hints for what the kernel really refuses', () => {
   ]
 
   for (const [what, code, hint, run] of CASES) {
-    it(`${what}: ${code}`, () => {
+    it(`${what}: ${code}`, function () {
+      if (what === NO_DEVICE) requireFeature(this, 'attach', 'tcx')
       const error = refusal(run)
       expect(error.code, error.message).to.equal(code)
       expect(error.hint ?? error.message).to.match(hint)
