@@ -3,7 +3,7 @@ import { BPF_PROG_TYPE_SOCKET_FILTER } from '../../syscalls/uapi'
 import { insn } from './programs'
 
 /** Instructions with names for the places that jumps go to. */
-class Code {
+export class Code {
   readonly #slots: { bytes: number[]; to?: string }[] = []
   readonly #labels = new Map<string, number>()
 
