@@ -1,0 +1,25 @@
+import type { Source } from './source'
+
+/**
+ * Text that is no program: the message points at the place, and says what was expected there. Lines and columns count
+ * from 1, in the template (or the string) that the text stands in; an interpolated value counts as what the message
+ * shows for it.
+ */
+export class AssemblyError extends SyntaxError {
+  override readonly name: string = 'AssemblyError'
+  readonly code = 'ERR_EBPF_ASSEMBLY'
+  readonly line: number
+  readonly column: number
+  /** What is wrong, without the place. */
+  readonly reason: string
+
+  constructor(reason: string, source: Source, position: number) {
+    const { line, column, shown } = source.locate(position)
+    const gutter = `${line} | `.padStart(7)
+    const caret = ' '.repeat(gutter.length) + shown.slice(0, column - 1).replace(/[^\t]/g, ' ')
+    super(`line ${line}, column ${column}: ${reason}\n${gutter}${shown}\n${caret}^`)
+    this.line = line
+    this.column = column
+    this.reason = reason
+  }
+}

@@ -1,0 +1,63 @@
+import { isCode } from './listing'
+
+/** Stands in the text for an interpolated value: one character of a private use area. */
+export const HOLE = '\uf8ff'
+export const HOLE_CODE = HOLE.charCodeAt(0)
+
+/** A template's text, with the values between its parts. */
+export class Source {
+  readonly text: string
+  readonly #holes = new Map<number, number>()
+
+  constructor(
+    parts: readonly string[],
+    readonly values: readonly unknown[],
+  ) {
+    let text = parts[0] ?? ''
+    for (let i = 1; i < parts.length; i++) {
+      this.#holes.set(text.length, i - 1)
+      text += HOLE + parts[i]
+    }
+    this.text = text
+  }
+
+  /** Whether a value was interpolated at this position. */
+  isHole(position: number): boolean {
+    return this.text.charCodeAt(position) === HOLE_CODE && this.#holes.has(position)
+  }
+
+  valueAt(position: number): unknown {
+    return this.values[this.#holes.get(position) ?? -1]
+  }
+
+  /** The line a position is in, as a message shows it. */
+  locate(position: number): { line: number; column: number; shown: string } {
+    const start = this.text.lastIndexOf('\n', position - 1) + 1
+    const end = this.text.indexOf('\n', start)
+    let line = 1
+    for (let i = 0; i < start; i++) if (this.text.charCodeAt(i) === NEWLINE) line++
+    const before = this.#shown(start, Math.max(start, position))
+    const shown = before + this.#shown(Math.max(start, position), end < 0 ? this.text.length : end)
+    return { line, column: before.length + 1, shown: shown.trimEnd() }
+  }
+
+  #shown(start: number, end: number): string {
+    let shown = ''
+    for (let i = start; i < end; i++) shown += this.isHole(i) ? `\${${brief(this.valueAt(i))}}` : this.text[i]
+    return shown
+  }
+}
+
+const NEWLINE = 10
+
+/** A value in few characters, calling no code of its own but its class's name. */
+export function brief(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'string') return JSON.stringify(value.length > 24 ? `${value.slice(0, 21)}...` : value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'symbol') return 'a symbol'
+  if (typeof value !== 'object' || value === null) return `${value}`
+  if (isCode(value)) return 'bpf`...`'
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
+  return typeof name === 'string' && name !== '' && name !== 'Object' ? name : '{...}'
+}
