@@ -3,8 +3,9 @@ import type { HelperName, MapTypeName, ProgramTypeName } from '../../syscalls/ua
 import type { AttachName } from './attach'
 import type { BtfKindName } from './btf-kinds'
 import type { GeneralName, InstructionSet } from './general'
-import { ask, explained, generalQuestion, MEMLOCK, type Question, questionOf } from './questions'
-import { type FeatureReport, makeReport, summary } from './report'
+import { questions, report } from './lazy'
+import type { FeatureReport } from './report'
+import type { Words } from './unsupported'
 
 /** A map type's name as tools write it, or as `map.type` gives it. */
 export type AnyMapTypeName = MapTypeName | Uppercase<MapTypeName>
@@ -19,9 +20,6 @@ export type FeatureQuestion =
   | [method: 'btf', name: BtfKindName]
   | [property: GeneralName | 'memlock']
 
-/** The same, as far as it is looked at. */
-type Words = [kind: string, name?: string, type?: string]
-
 /**
  * What the running kernel can do, found out by trying, not from its version. `true`, `false`, or `undefined` where that
  * cannot be told: a capability is missing, lockdown forbids it, there is no memory. What is certain is found out once.
@@ -30,12 +28,12 @@ type Words = [kind: string, name?: string, type?: string]
 export class Features {
   /** Maps of a type: `mapType('arena')`. */
   mapType(name: AnyMapTypeName): boolean | undefined {
-    return this.#has(questionOf('mapType', name))
+    return this.#has('mapType', name)
   }
 
   /** Programs of a type: `programType('xdp')`. */
   programType(name: ProgramTypeName): boolean | undefined {
-    return this.#has(questionOf('programType', name))
+    return this.#has('programType', name)
   }
 
   /**
@@ -43,7 +41,7 @@ export class Features {
    * of older kernels, to ask for bpf_trace_printk and bpf_trace_vprintk switches their trace event on.
    */
   helper(name: HelperName, programType?: ProgramTypeName): boolean | undefined {
-    return this.#has(questionOf('helper', name, programType))
+    return this.#has('helper', name, programType)
   }
 
   /**
@@ -51,137 +49,138 @@ export class Features {
    * security modules too, in /sys/kernel/security/lsm.
    */
   attach(name: AttachName): boolean | undefined {
-    return this.#has(questionOf('attach', name))
+    return this.#has('attach', name)
   }
 
   /** An instruction set as compilers name them, by -mcpu: `instructionSet('v4')`. */
   instructionSet(name: InstructionSet): boolean | undefined {
-    return this.#has(questionOf('instructionSet', name))
+    return this.#has('instructionSet', name)
   }
 
   /** A kind of type in BTF that is loaded: `btf('enum64')`. */
   btf(name: BtfKindName): boolean | undefined {
-    return this.#has(questionOf('btf', name))
+    return this.#has('btf', name)
   }
 
   /** Commands on many entries of a map at once. Linux 5.6. */
   get batch(): boolean | undefined {
-    return this.#general('batch')
+    return this.#has('batch')
   }
 
   /** The same on maps of maps. Linux 5.19. */
   get outerMapBatch(): boolean | undefined {
-    return this.#general('outerMapBatch')
+    return this.#has('outerMapBatch')
   }
 
   /** The same on arrays with a value for each CPU. Linux 5.13. */
   get perCpuArrayBatch(): boolean | undefined {
-    return this.#general('perCpuArrayBatch')
+    return this.#has('perCpuArrayBatch')
   }
 
   /** Taking an entry out of a hash map in one step. Linux 5.14. */
   get lookupAndDelete(): boolean | undefined {
-    return this.#general('lookupAndDelete')
+    return this.#has('lookupAndDelete')
   }
 
   /** Inner arrays of differing lengths: `dynamicSize`, BPF_F_INNER_MAP. Linux 5.10. */
   get innerMapFlag(): boolean | undefined {
-    return this.#general('innerMapFlag')
+    return this.#has('innerMapFlag')
   }
 
   /** Arrays that can be mapped into memory. Linux 5.5. */
   get mmap(): boolean | undefined {
-    return this.#general('mmap')
+    return this.#has('mmap')
   }
 
   /** Maps that user space can no longer write to. Linux 5.2. */
   get freeze(): boolean | undefined {
-    return this.#general('freeze')
+    return this.#has('freeze')
   }
 
   /** Ring buffers from programs to user space. Linux 5.8. */
   get ringBuffer(): boolean | undefined {
-    return this.#general('ringBuffer')
+    return this.#has('ringBuffer')
   }
 
   /** Ring buffers from user space to programs. Linux 6.1. */
   get userRingBuffer(): boolean | undefined {
-    return this.#general('userRingBuffer')
+    return this.#has('userRingBuffer')
   }
 
   /** A description of the kernel's own types: /sys/kernel/btf/vmlinux. Linux 5.4. */
   get kernelBtf(): boolean | undefined {
-    return this.#general('kernelBtf')
+    return this.#has('kernelBtf')
   }
 
   /** Programs with loops that the verifier can follow to their end. Linux 5.3. */
   get boundedLoops(): boolean | undefined {
-    return this.#general('boundedLoops')
+    return this.#has('boundedLoops')
   }
 
   /** Programs of up to a million instructions, not 4096. Linux 5.2. */
   get largePrograms(): boolean | undefined {
-    return this.#general('largePrograms')
+    return this.#has('largePrograms')
   }
 
   /** Programs that call functions of the kernel which are no helpers. Linux 5.13. */
   get kfuncs(): boolean | undefined {
-    return this.#general('kfuncs')
+    return this.#has('kfuncs')
   }
 
   /** XDP programs for packets of more than one buffer. Linux 5.18. */
   get xdpFragments(): boolean | undefined {
-    return this.#general('xdpFragments')
+    return this.#has('xdpFragments')
   }
 
   /** Whether the verifier tells how long its log is. Linux 6.4. */
   get logTrueSize(): boolean | undefined {
-    return this.#general('logTrueSize')
+    return this.#has('logTrueSize')
   }
 
   /** Attachments that end with their fd: BPF_LINK_CREATE. Linux 5.7. */
   get links(): boolean | undefined {
-    return this.#general('links')
+    return this.#has('links')
   }
 
   /** Links to perf events, and a number for each attachment that the program can read. Linux 5.15. */
   get bpfCookie(): boolean | undefined {
-    return this.#general('bpfCookie')
+    return this.#has('bpfCookie')
   }
 
   /** Pins whose path begins at the fd of a folder. Linux 6.5. */
   get pinByFolderFd(): boolean | undefined {
-    return this.#general('pinByFolderFd')
+    return this.#has('pinByFolderFd')
   }
 
   /** Counting the runs of programs and their time. Needs CAP_SYS_ADMIN to be asked for. Linux 5.8. */
   get statistics(): boolean | undefined {
-    return this.#general('statistics')
+    return this.#has('statistics')
   }
 
   /** Tokens, which give rights to a user namespace. Linux 6.9. */
   get tokens(): boolean | undefined {
-    return this.#general('tokens')
+    return this.#has('tokens')
   }
 
   /** Text that programs print for whoever holds them. Linux 6.17. */
   get programStreams(): boolean | undefined {
-    return this.#general('programStreams')
+    return this.#has('programStreams')
   }
 
   /** Whether maps and programs count against RLIMIT_MEMLOCK of the process: up to Linux 5.10. */
   get memlock(): boolean | undefined {
-    return this.#has(MEMLOCK)
+    return this.#has('memlock')
   }
 
   /** The answer in a sentence, with what the kernel said where it could not be told: `explain('attach', 'fentry')`. */
   explain(...question: FeatureQuestion): string {
+    const { explained, questionOf } = questions()
     return explained(questionOf(...(question as Words)))
   }
 
   /** The first Linux version with a feature: `since('mapType', 'arena')` is '6.9'. Asks nothing of the kernel. */
   since(...question: FeatureQuestion): string | undefined {
-    return questionOf(...(question as Words)).since
+    return questions().questionOf(...(question as Words)).since
   }
 
   /**
@@ -189,19 +188,16 @@ export class Features {
    * three that leave a trace.
    */
   report(): FeatureReport {
-    return makeReport()
+    return report().makeReport()
   }
 
   [inspect.custom](): string {
-    return summary()
+    return report().summary()
   }
 
-  #has(question: Question): boolean | undefined {
-    return ask(question).has
-  }
-
-  #general(name: GeneralName): boolean | undefined {
-    return ask(generalQuestion(name)).has
+  #has(...question: Words): boolean | undefined {
+    const { ask, questionOf } = questions()
+    return ask(questionOf(...question)).has
   }
 }
 

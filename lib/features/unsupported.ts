@@ -1,7 +1,6 @@
 import { type About, KernelError } from '../../syscalls/errno'
 import { BPF_F_INNER_MAP, BPF_F_MMAPABLE } from '../../syscalls/uapi-map'
-import { MAP_TYPE_NUMBERS } from '../../syscalls/uapi-names'
-import { ask, explained, generalQuestion, MAP_TYPE_NAMES, mapTypeQuestion, type Question } from './questions'
+import { questions } from './lazy'
 
 /** A system call that failed because the kernel has not got what it was asked for: `features` made certain of it. */
 export class UnsupportedError extends KernelError {
@@ -26,13 +25,19 @@ export class UnsupportedError extends KernelError {
 /** What a kernel says of what it does not know. */
 const REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUPP', 'EOPNOTSUPP'])
 
+/** A question in the words of `questionOf`. */
+export type Words = [kind: string, name?: string, type?: string]
+
 /**
  * The error to throw for one that a call has ended with: an UnsupportedError where it is certain that the kernel lacks
  * what one of the questions asks for, else the same. The kernel is asked only now.
  */
-export function unsupportedOr(error: unknown, questions: () => readonly Question[]): unknown {
+export function unsupportedOr(error: unknown, asked: () => readonly Words[]): unknown {
   if (!(error instanceof KernelError) || error instanceof UnsupportedError || !REFUSALS.has(error.code)) return error
-  const lacking = questions().find((question) => ask(question).has === false)
+  const { ask, explained, questionOf } = questions()
+  const lacking = asked()
+    .map((words) => questionOf(...words))
+    .find((question) => ask(question).has === false)
   if (lacking === undefined) return error
   const { errno, syscall, command, object, done } = error
   const subject = { description: object ?? lacking.words, hint: () => explained(lacking) }
@@ -42,10 +47,9 @@ export function unsupportedOr(error: unknown, questions: () => readonly Question
 }
 
 /** What a map of this type, with these flags, may ask too much of a kernel by. */
-export function mapQuestions(type: number, flags: number): readonly Question[] {
-  const name = MAP_TYPE_NAMES.find((name) => MAP_TYPE_NUMBERS[name] === type)
-  const questions = name === undefined ? [] : [mapTypeQuestion(name)]
-  if ((flags & BPF_F_INNER_MAP) !== 0) questions.push(generalQuestion('innerMapFlag'))
-  if ((flags & BPF_F_MMAPABLE) !== 0) questions.push(generalQuestion('mmap'))
-  return questions
+export function mapQuestions(type: string, flags: number): readonly Words[] {
+  const asked: Words[] = [['mapType', type]]
+  if ((flags & BPF_F_INNER_MAP) !== 0) asked.push(['innerMapFlag'])
+  if ((flags & BPF_F_MMAPABLE) !== 0) asked.push(['mmap'])
+  return asked
 }

@@ -143,7 +143,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)
     const build = this.family.build ?? createPlain
-    const handle = new Handle(made(build, attributes, { description }), description)
+    const handle = new Handle(made(build, attributes, { description }, this.family.type), description)
     return wrapOrClose(handle, () => this.family.wrap({ handle, attributes: asMade(attributes, handle), spec: this }))
   }
 
@@ -207,11 +207,11 @@ export function isMapSpec(x: unknown): x is MapSpec {
 }
 
 /** The fd of a new map; where it cannot be made, certainty on whether that is the kernel's age. */
-function made(build: Build, attributes: MapAttributes, subject: Subject): number {
+function made(build: Build, attributes: MapAttributes, subject: Subject, type: MapType): number {
   try {
     return build(attributes, subject)
   } catch (error) {
-    throw unsupportedOr(error, () => mapQuestions(attributes.type, attributes.flags))
+    throw unsupportedOr(error, () => mapQuestions(type, attributes.flags))
   }
 }
 

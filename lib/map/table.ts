@@ -1,4 +1,3 @@
-import { generalQuestion } from '../features/questions'
 import { unsupportedOr } from '../features/unsupported'
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
@@ -110,7 +109,7 @@ export abstract class TakingTable<K, V> extends Table<K, V> {
     try {
       return this.take(key, getFlags(options))
     } catch (error) {
-      throw unsupportedOr(error, () => [generalQuestion('lookupAndDelete')])
+      throw unsupportedOr(error, () => [['lookupAndDelete']])
     }
   }
 }
