@@ -2,10 +2,9 @@ import { expect } from 'chai'
 import { kernelTypeId } from '../../lib/btf/kernel'
 import { linkCreate, linkInfo, rawTracepointOpen } from '../../syscalls'
 import * as uapi from '../../syscalls/uapi'
-import { needsLinux } from '../map/kit'
 import { HookCode } from '../support/attach/hook-code'
 import { ownCgroup } from '../support/attach/network'
-import { requireLsm } from '../support/attach/require'
+import { requireLinux, requireLsm } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { AF_INET, AF_INET6, AF_UNIX, openSocket } from '../support/attach/trigger'
 
@@ -51,14 +50,13 @@ describe('an LSM program', () => {
 
   it('lsm: attached by BPF_LINK_CREATE', function () {
     requireLsm(this, 'lsm')
-    needsLinux(this, '6.0')
+    requireLinux(this, 6, 0, 'LSM programs by BPF_LINK_CREATE')
     itDenies(() => stage.own(linkCreate({ prog_fd: lsm(denyingIpv6()), attach_type: uapi.BPF_LSM_MAC })))
   })
 
   it('lsm.s: the same by a program that may sleep', function () {
     requireLsm(this, 'lsm')
-    // Linux 5.10 has sleepable programs, but not at this hook.
-    needsLinux(this, '5.11')
+    requireLinux(this, 5, 11, 'sleepable LSM programs at most hooks')
     const prog_flags = uapi.BPF_F_SLEEPABLE
     itDenies(() => stage.own(rawTracepointOpen({ prog_fd: lsm(denyingIpv6(), { prog_flags }) })))
   })

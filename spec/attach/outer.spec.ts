@@ -5,11 +5,10 @@ import { HashMap, HashOfMaps, u32 } from '../../lib'
 import { kernelTypeId } from '../../lib/btf/kernel'
 import { linkCreate, progTestRun, rawTracepointOpen } from '../../syscalls'
 import * as uapi from '../../syscalls/uapi'
-import { needsLinux } from '../map/kit'
 import { CHOOSE_ID, ENTRY_ID, functionInfo, loadFunctionBtf } from '../support/attach/function-btf'
 import { HookCode } from '../support/attach/hook-code'
 import { libc, openProbe, setProgram, symbolOffset } from '../support/attach/probes'
-import { requireAttach, requireLsm } from '../support/attach/require'
+import { requireAttach, requireLinux, requireLsm } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { AF_INET, AF_INET6, AF_UNIX, NR_SOCKET, openSocket, SOCKET_OPENER } from '../support/attach/trigger'
 import { builtLibrary } from '../support/built'
@@ -21,6 +20,7 @@ const EACCES = 13
 const EMFILE = 24
 const FAMILY = 0
 const { pid } = process
+const SLEEPABLE = 'maps of maps in sleepable programs'
 
 describe('an attached program that decides by a map of maps', function () {
   this.timeout(60_000)
@@ -121,8 +121,7 @@ describe('an attached program that decides by a map of maps', function () {
 
   it('lsm.s: a program that may sleep does, too', async function () {
     requireLsm(this, 'lsm')
-    // "Sleepable programs can only use array and hash maps" before.
-    needsLinux(this, '5.12')
+    requireLinux(this, 5, 12, SLEEPABLE)
     const outer = policy()
     await itEnforces(outer, attachLsm(outer, uapi.BPF_F_SLEEPABLE))
   })
@@ -134,13 +133,13 @@ describe('an attached program that decides by a map of maps', function () {
     await itEnforces(outer, stage.own(rawTracepointOpen({ prog_fd })))
   })
 
-  for (const [name, prog_flags, since] of [
-    ['lsm', 0, '5.7'],
-    ['lsm.s', uapi.BPF_F_SLEEPABLE, '5.12'],
+  for (const [name, prog_flags] of [
+    ['lsm', 0],
+    ['lsm.s', uapi.BPF_F_SLEEPABLE],
   ] as const) {
     it(`${name}: no socket slips through while one policy takes the place of another`, async function () {
       requireLsm(this, 'lsm')
-      needsLinux(this, since)
+      if (prog_flags === uapi.BPF_F_SLEEPABLE) requireLinux(this, 5, 12, SLEEPABLE)
       const outer = policy()
       outer.set(pid, [[AF_INET, EACCES]])
       const link = attachLsm(outer, prog_flags)
@@ -236,8 +235,7 @@ describe('an attached program that decides by a map of maps', function () {
 
   it('uprobe.s: a program that may sleep finds an inner map no longer than it is there', async function () {
     requireAttach(this, 'uprobe')
-    // Sleepable programs at uprobes.
-    needsLinux(this, '6.0')
+    requireLinux(this, 6, 0, 'sleepable programs at uprobes')
     const outer = policy()
     const path = libc()
     const code = new HookCode().add(0xb7, 8, 0, 0, AF_INET).verdict(outer.fd, 8).add(0x15, 7, 0, 0, 0, 'out')
@@ -262,8 +260,7 @@ describe('an attached program that decides by a map of maps', function () {
 
   it('fentry.s: a program that may sleep holds an inner map no longer than it runs', async function () {
     requireAttach(this, 'fentry')
-    // bpf_fentry_test1 became one of the functions at which programs may sleep.
-    needsLinux(this, '6.3')
+    requireLinux(this, 6, 3, 'sleepable programs at bpf_fentry_test1')
     const outer = policy()
     const code = new HookCode()
       .add(0xb7, 8, 0, 0, AF_INET)

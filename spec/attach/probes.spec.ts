@@ -1,10 +1,9 @@
 import { expect } from 'chai'
 import { linkCreate, linkInfo } from '../../syscalls'
 import * as uapi from '../../syscalls/uapi'
-import { needsLinux } from '../map/kit'
 import { HookCode } from '../support/attach/hook-code'
 import { libc, openProbe, registers, setProgram, symbolOffset } from '../support/attach/probes'
-import { requireAttach } from '../support/attach/require'
+import { requireAttach, requireLinux } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { AF_INET6, openSocket } from '../support/attach/trigger'
 
@@ -37,7 +36,7 @@ describe('a probe', () => {
       return event
     },
     'by a link': (context: Mocha.Context, target_fd: number, prog_fd: number): number => {
-      needsLinux(context, '5.15')
+      requireLinux(context, 5, 15, 'links to perf events')
       const link = stage.own(linkCreate({ prog_fd, target_fd, attach_type: uapi.BPF_PERF_EVENT }))
       expect(linkInfo(link).type).to.equal(uapi.BPF_LINK_TYPE_PERF_EVENT)
       return link

@@ -2,10 +2,9 @@ import { expect } from 'chai'
 import { kernelTypeId } from '../../lib/btf/kernel'
 import { linkCreate, linkInfo, progTestRun, rawTracepointOpen } from '../../syscalls'
 import * as uapi from '../../syscalls/uapi'
-import { needsLinux } from '../map/kit'
 import { CHOOSE_ID, ENTRY_ID, functionInfo, loadFunctionBtf } from '../support/attach/function-btf'
 import { HookCode } from '../support/attach/hook-code'
-import { requireAttach } from '../support/attach/require'
+import { requireAttach, requireLinux } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { AF_INET, AF_INET6, NR_SOCKET, openSocket } from '../support/attach/trigger'
 import { kernelBtf } from '../support/btf'
@@ -38,7 +37,7 @@ describe('a tracing program', () => {
 
   it('fentry: attached by BPF_LINK_CREATE', async function () {
     requireAttach(this, 'fentry')
-    needsLinux(this, '6.0')
+    requireLinux(this, 6, 0, 'fentry programs by BPF_LINK_CREATE')
     const prog_fd = tracing(this, uapi.BPF_TRACE_FENTRY, new HookCode().onlyProcess().count(stage.counters.fd).end())
     const link = stage.own(linkCreate({ prog_fd, attach_type: uapi.BPF_TRACE_FENTRY }))
     openSocket()

@@ -4,7 +4,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { needs } from '../kernel'
+import { needs, pending } from '../kernel'
 import type { Stage } from './stage'
 
 /** Of a UDP packet without options. */
@@ -22,14 +22,18 @@ export interface Pair {
   readonly beyond: string
 }
 
-/** Two devices that are each other's wire, with a route through the first; gone at the end. */
-export function devicePair(context: Mocha.Context, stage: Stage, type: 'veth' | 'netkit'): Pair {
+/**
+ * Two devices that are each other's wire, with a route through the first; gone at the end. Of the first type that the
+ * kernel has: where they are modules, not every machine has them.
+ */
+export function devicePair(context: Mocha.Context, stage: Stage, ...types: readonly ('veth' | 'netkit')[]): Pair {
   needs(context, runs('ip', '-V'), 'ip (iproute2)')
   const [name, peer] = [`ets${process.pid}a`, `ets${process.pid}b`]
-  // Not `peer name`: iproute2 knows what follows it for the types that it knows.
-  ip('link', 'add', name, 'type', type, ...(type === 'veth' ? ['peer', 'name', peer] : []))
+  // The peer is named later: iproute2 knows `peer name` for the types that it knows.
+  const type = types.find((type) => runs('ip', 'link', 'add', name, 'type', type))
+  if (type === undefined) pending(context, `no device of type ${types.join(' or ')} can be made: ip link add`)
   stage.later(() => ip('link', 'del', name))
-  if (type === 'netkit') ip('link', 'set', peerOf(name), 'name', peer)
+  ip('link', 'set', peerOf(name), 'name', peer)
   for (const device of [name, peer]) {
     // Nothing but the spec's packets.
     const quiet = `/proc/sys/net/ipv6/conf/${device}/disable_ipv6`

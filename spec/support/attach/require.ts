@@ -1,5 +1,5 @@
 import type { AttachName } from '../../../lib'
-import { hasFeature, pending, requireFeature, requireRoot } from '../kernel'
+import { hasFeature, linuxBefore, pending, requireFeature, requireRoot } from '../kernel'
 import { lockdown, securityModules } from './security'
 
 /**
@@ -22,4 +22,9 @@ export function requireLsm(context: Mocha.Context, name: 'lsm' | 'lsm_cgroup'): 
   requireAttach(context, name)
   const modules = securityModules()
   if (!modules.includes('bpf')) pending(context, `the kernel was not booted with lsm=...,bpf but with ${modules}`)
+}
+
+/** For what `features` does not tell apart: pending on kernels from before the version that brought it. */
+export function requireLinux(context: Mocha.Context, major: number, minor: number, what: string): void {
+  if (linuxBefore(major, minor)) pending(context, `${what}: they came with Linux ${major}.${minor}`)
 }
