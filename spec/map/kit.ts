@@ -1,9 +1,8 @@
 /** What the specs of maps share. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { release } from 'node:os'
 import type { BpfMap } from '../../lib'
-import { needs, pending } from '../support/kernel'
+import { needs } from '../support/kernel'
 
 export function openFds(): number {
   return readdirSync('/proc/self/fd').length
@@ -39,13 +38,4 @@ export function bpftoolDump(map: BpfMap): Map<string, unknown> {
 
 function hex(bytes: readonly string[]): string {
   return bytes.map((byte) => Number(byte).toString(16).padStart(2, '0')).join('')
-}
-
-/** Pending on a kernel from before the feature. */
-export function needsLinux(context: Mocha.Context, version: string): void {
-  const order = (text: string) => {
-    const [major = 0, minor = 0] = text.split('.').map((part) => Number.parseInt(part, 10))
-    return major * 1000 + minor
-  }
-  if (order(release()) < order(version)) pending(context, `Linux ${version}`)
 }
