@@ -12,6 +12,12 @@ export interface SyscallNumbers {
   readonly epoll_pwait: number
   readonly perf_event_open: number
   readonly prlimit64: number
+  readonly ioctl: number
+  readonly socket: number
+  readonly sendto: number
+  readonly recvfrom: number
+  readonly setsockopt: number
+  readonly getsockopt: number
 }
 
 /** arm64, riscv64 and loong64 share the kernel's generic table. */
@@ -26,6 +32,12 @@ const generic: SyscallNumbers = {
   epoll_pwait: 22,
   perf_event_open: 241,
   prlimit64: 261,
+  ioctl: 29,
+  socket: 198,
+  sendto: 206,
+  recvfrom: 207,
+  setsockopt: 208,
+  getsockopt: 209,
 }
 
 export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
@@ -40,6 +52,12 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_pwait: 281,
     perf_event_open: 298,
     prlimit64: 302,
+    ioctl: 16,
+    socket: 41,
+    sendto: 44,
+    recvfrom: 45,
+    setsockopt: 54,
+    getsockopt: 55,
   },
   arm64: generic,
   riscv64: generic,
@@ -55,6 +73,12 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_pwait: 303,
     perf_event_open: 319,
     prlimit64: 325,
+    ioctl: 54,
+    socket: 326,
+    sendto: 335,
+    recvfrom: 337,
+    setsockopt: 339,
+    getsockopt: 340,
   },
   arm: {
     bpf: 386,
@@ -67,6 +91,12 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_pwait: 346,
     perf_event_open: 364,
     prlimit64: 369,
+    ioctl: 54,
+    socket: 281,
+    sendto: 290,
+    recvfrom: 292,
+    setsockopt: 294,
+    getsockopt: 295,
   },
   ia32: {
     bpf: 357,
@@ -79,6 +109,12 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     epoll_pwait: 319,
     perf_event_open: 336,
     prlimit64: 340,
+    ioctl: 54,
+    socket: 359,
+    sendto: 369,
+    recvfrom: 371,
+    setsockopt: 366,
+    getsockopt: 365,
   },
 }
 
@@ -96,6 +132,12 @@ const unknown: SyscallNumbers = {
   epoll_pwait: -1,
   perf_event_open: -1,
   prlimit64: -1,
+  ioctl: -1,
+  socket: -1,
+  sendto: -1,
+  recvfrom: -1,
+  setsockopt: -1,
+  getsockopt: -1,
 }
 
 /** The numbers of this machine; -1 where it is not known, which `libc.ts` refuses before any call. */
