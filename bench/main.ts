@@ -7,13 +7,14 @@ import { loadNpmBpf } from './peers/npm-bpf'
 import { startRawPeer } from './peers/raw'
 import { markdownTable, textReport } from './report'
 import { allocation } from './suites/allocation'
+import { asm } from './suites/asm'
 import { bulk } from './suites/bulk'
 import { elements } from './suites/elements'
 import { mapInMap } from './suites/map-in-map'
 import { startup } from './suites/startup'
 import type { Peers, Suite } from './suites/suite'
 
-const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, startup]
+const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, startup]
 
 const USAGE = `npm run bench -- [filter ...] [options]
 

@@ -1,6 +1,7 @@
 /** The public names of ebpf-ts, and nothing else. Importing them loads neither koffi nor libc: the first call does. */
 export { KernelError } from '../syscalls/errno'
 export { type Capability, hasCapability } from '../syscalls/privilege'
+export * from './asm'
 export * from './codec'
 export { possibleCpuIds, possibleCpus } from './cpu/possible'
 export * from './features'

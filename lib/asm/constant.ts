@@ -60,7 +60,7 @@ function shortNumber(text: string, start: number): { value: number; length: numb
   let at = start
   for (; ; at++) {
     const code = text.charCodeAt(at)
-    if (code < 48 || code > 57 || Number.isNaN(code)) {
+    if (code < 48 || code > 57) {
       const isWord = code === 46 || code === 95 || ((code | 32) >= 97 && (code | 32) <= 122)
       if (isWord || at === start) return undefined
       break

@@ -41,7 +41,7 @@ export function disassemble(bytes: Uint8Array, options: DisassembleOptions = {})
     throw new TypeError(`the syntax is llvm or kernel, not ${String(syntax)}`)
   const insns = decode(bytes)
   const slots = slotsOf(insns)
-  const names = labels ? labelNames(insns, slots) : new Map<number, string>()
+  const names = labels ? labelNames(insns, slots, xlated) : new Map<number, string>()
   const told: Names = { label: (slot) => names.get(slot), xlated, numbers }
   return printAll(insns, slots, told, syntax)
     .map(({ text, isLabel }) => (isLabel || !labels ? text : `  ${text}`))
@@ -49,11 +49,11 @@ export function disassemble(bytes: Uint8Array, options: DisassembleOptions = {})
 }
 
 /** A name for each slot that something aims at, where an instruction begins. */
-function labelNames(insns: readonly Insn[], slots: readonly number[]): Map<number, string> {
+function labelNames(insns: readonly Insn[], slots: readonly number[], xlated: boolean): Map<number, string> {
   const starts = new Set(slots)
   const names = new Map<number, string>()
   for (const [i, insn] of insns.entries()) {
-    const target = targetOf(insn, slots[i] as number)
+    const target = targetOf(insn, slots[i] as number, xlated)
     if (target === undefined || !starts.has(target)) continue
     const isFunction = insn.code === (JMP | CALL) || insn.code === LOAD_IMM64
     if (isFunction) names.set(target, `func_${target}`)

@@ -1,6 +1,4 @@
-import * as uapi from '../../syscalls/uapi-helper'
-
-const PREFIX = 'BPF_FUNC_'
+import { HELPER_NUMBERS } from '../../syscalls/uapi-names'
 
 interface Names {
   readonly numbers: ReadonlyMap<string, number>
@@ -11,9 +9,8 @@ let known: Names | undefined
 
 function helpers(): Names {
   if (known !== undefined) return known
-  const pairs = Object.entries(uapi)
-    .filter(([name]) => name.startsWith(PREFIX))
-    .map(([name, number]) => [`bpf_${name.slice(PREFIX.length)}`, number] as const)
+  // The verifier prints 0 as a helper's number, too.
+  const pairs: [string, number][] = [['bpf_unspec', 0], ...Object.entries(HELPER_NUMBERS)]
   known = { numbers: new Map(pairs), names: new Map(pairs.map(([name, number]) => [number, name])) }
   return known
 }

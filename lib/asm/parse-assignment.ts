@@ -27,16 +27,22 @@ import { atomicOf, parseAtomic } from './parse-atomic'
 import { parseMemory, parseType } from './parse-store'
 import { parseNamed, parseWide } from './parse-wide'
 import type { Parser } from './parser'
-import { HALF } from './scanner'
+import { ASSIGNING, HALF } from './scanner'
 
-/** `r1 += r2` and the like: text, operation, offset. The longest come first. */
-const OPERATORS = [
-  ...ALU_TEXT.flatMap((text, at) =>
-    text === undefined || at << 4 === MOV ? [] : [{ text, operation: at << 4, off: 0 }],
+/** What an operator stands for. */
+interface Operator {
+  readonly operation: number
+  readonly off: number
+}
+
+/** `r1 += r2` and the like. */
+const OPERATORS: ReadonlyMap<string, Operator> = new Map([
+  ...ALU_TEXT.flatMap((text, at): [string, Operator][] =>
+    text === undefined || at << 4 === MOV ? [] : [[text, { operation: at << 4, off: 0 }]],
   ),
-  { text: 's/=', operation: DIV, off: SIGNED },
-  { text: 's%=', operation: MOD, off: SIGNED },
-].sort((a, b) => b.text.length - a.text.length)
+  ['s/=', { operation: DIV, off: SIGNED }],
+  ['s%=', { operation: MOD, off: SIGNED }],
+])
 
 const [EQUALS, STAR, MINUS, PARENTHESIS, LETTER_R, LETTER_W] = [61, 42, 45, 40, 114, 119]
 
@@ -46,10 +52,11 @@ export function parseAssignment(parser: Parser, dst: number): undefined {
     parser.take('=')
     return parseValue(parser, dst)
   }
-  for (const { text, operation, off } of OPERATORS) {
-    if (parser.take(text)) return parseOperand(parser, dst, operation, off)
-  }
-  parser.expected(`an assignment (= ${OPERATORS.map(({ text }) => text).join(' ')})`)
+  const text = parser.operator(ASSIGNING)
+  const operator = OPERATORS.get(text)
+  if (operator === undefined) return parser.expected(`an assignment (= ${[...OPERATORS.keys()].join(' ')})`)
+  parser.take(text)
+  parseOperand(parser, dst, operator.operation, operator.off)
 }
 
 /** The right side of `r1 += `: a register or an immediate. */

@@ -5,11 +5,10 @@ import { kernelSymbol } from './interpolated'
 import { isCode } from './listing'
 import { CALL, JA, JCOND, JMP, JMP32, JUMP_TEXT, X } from './opcodes'
 import type { Parser } from './parser'
-import { HALF } from './scanner'
+import { COMPARING, HALF } from './scanner'
 
-/** Longest first: `s>=` begins with `s>`. */
-const COMPARISONS = JUMP_TEXT.flatMap((text, at) => (text === undefined ? [] : [{ text, operation: at << 4 }])).sort(
-  (a, b) => b.text.length - a.text.length,
+const COMPARISONS: ReadonlyMap<string, number> = new Map(
+  JUMP_TEXT.flatMap((text, at): [string, number][] => (text === undefined ? [] : [[text, at << 4]])),
 )
 
 /** Where a jump goes: a distance, or undefined for a label, which has been noted. */
@@ -23,11 +22,12 @@ interface Target {
 export function parseIf(parser: Parser): undefined {
   const dst = parser.register()
   if (dst < 0) parser.expected('a register')
-  const comparison = COMPARISONS.find(({ text }) => parser.take(text))
-  if (comparison === undefined)
-    return parser.expected(`a comparison (${COMPARISONS.map(({ text }) => text).join(' ')})`)
+  const text = parser.operator(COMPARING)
+  const comparison = COMPARISONS.get(text)
+  if (comparison === undefined) return parser.expected(`a comparison (${[...COMPARISONS.keys()].join(' ')})`)
+  parser.take(text)
   const half = dst >= HALF
-  const code = (half ? JMP32 : JMP) | comparison.operation
+  const code = (half ? JMP32 : JMP) | comparison
   const at = parser.position
   const src = parser.register()
   const value = src < 0 ? constant(parser) : 0

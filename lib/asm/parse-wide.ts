@@ -55,7 +55,7 @@ const MAX = 2 ** 31 - 1
 function checkKind(parser: Parser, at: number, value: unknown): undefined {
   const known = (isCode(value) || kernelSymbol(value)) ?? mapValue(value) ?? mapLike(value)
   if (known) return
-  parser.fail(`a ${typeof value} cannot stand here: numbers, maps, map values, kernel symbols and code can`, at)
+  parser.fail(`\${${brief(value)}} cannot stand here: numbers, maps, map values, kernel symbols and code can`, at)
 }
 
 /** `r1 = name ll`: the address of a function of this text; and the kernel's own `map[...]` and `subprog[...]`. */

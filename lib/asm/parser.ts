@@ -15,23 +15,23 @@ const PREFIX =
 /** A label as llvm-objdump prints it. */
 const HEADING = /[0-9a-f]{8,16} <([^>\n]+)>:/y
 
-const KEYWORDS: Readonly<Record<string, (parser: Parser) => undefined>> = {
-  __proto__: null as never,
-  if: parseIf,
-  goto: (parser) => parseGoto(parser, 'goto'),
-  gotol: (parser) => parseGoto(parser, 'gotol'),
-  may_goto: (parser) => parseGoto(parser, 'may_goto'),
-  gotox: (parser) => parseIndirect(parser, 'gotox'),
-  call: parseCall,
-  callx: (parser) => parseIndirect(parser, 'callx'),
-  exit: (parser) => parser.emit(JMP | EXIT, 0, 0, 0, 0),
-  nop: (parser) => parser.emit(JMP | JA, 0, 0, 0, 0),
-  lock: parseLock,
-  store_release: parseStoreRelease,
-  ld_pseudo: parsePseudoLoad,
-}
+const KEYWORDS: ReadonlyMap<string, (parser: Parser) => undefined> = new Map([
+  ['if', parseIf],
+  ['goto', (parser: Parser) => parseGoto(parser, 'goto')],
+  ['gotol', (parser: Parser) => parseGoto(parser, 'gotol')],
+  ['may_goto', (parser: Parser) => parseGoto(parser, 'may_goto')],
+  ['gotox', (parser: Parser) => parseIndirect(parser, 'gotox')],
+  ['call', parseCall],
+  ['callx', (parser: Parser) => parseIndirect(parser, 'callx')],
+  ['exit', (parser: Parser) => parser.emit(JMP | EXIT, 0, 0, 0, 0)],
+  ['nop', (parser: Parser) => parser.emit(JMP | JA, 0, 0, 0, 0)],
+  ['lock', parseLock],
+  ['store_release', parseStoreRelease],
+  ['ld_pseudo', parsePseudoLoad],
+  ['.8byte', parseBytes],
+])
 
-const [STAR, SEMICOLON, COLON, DIGIT_0, DIGIT_9, LETTER_A, DOT, DOLLAR] = [42, 59, 58, 48, 57, 65, 46, 36]
+const [STAR, SEMICOLON, COLON, DIGIT_0, DIGIT_9] = [42, 59, 58, 48, 57]
 
 /** Reads a whole text, an instruction a line. */
 export class Parser extends Scanner {
@@ -45,6 +45,7 @@ export class Parser extends Scanner {
   readonly #labels = new Map<string, number>()
   readonly #references: Reference[] = []
   readonly #marks: Mark[] = []
+  readonly #embedded: Mark[] = []
   /** How often each numeric label was there so far. */
   readonly #counts = new Map<string, number>()
 
@@ -76,31 +77,51 @@ export class Parser extends Scanner {
   /** Labels, and at most one instruction. */
   #line(): undefined {
     this.opcode = -1
-    this.blanks()
-    while (this.#label());
-    if (this.atLineEnd()) return
     const before = this.#insns.length
-    this.start = this.position
-    this.#statement()
+    this.blanks()
+    for (;;) {
+      this.start = this.position
+      const code = this.next
+      if (code >= DIGIT_0 && code <= DIGIT_9 && this.#numeric(this.start)) continue
+      const register = this.register()
+      if (register >= 0 && this.next !== COLON) parseAssignment(this, register)
+      else if (code === STAR) parseStore(this)
+      else if (this.atLineEnd()) return
+      else if (this.#wordOrFragment()) continue
+      break
+    }
     if (this.opcode >= 0) this.#checkOpcode(before)
     if (this.next === SEMICOLON) this.#checkComment()
   }
 
-  #label(): boolean {
-    const start = this.position
-    const code = this.next
-    if (code >= DIGIT_0 && code <= DIGIT_9) return this.#numeric(start)
-    if (code >= LETTER_A || code === DOT || code === DOLLAR) {
-      const word = this.word()
-      if (word !== '' && this.next === COLON) {
-        this.position++
-        this.blanks()
-        this.#define(word, start)
-        return true
-      }
-      this.position = start
+  /** True behind a label: more may follow. */
+  #wordOrFragment(): boolean {
+    // A register with a colon behind it has been read already.
+    this.position = this.start
+    const value = this.source.isHole(this.start) ? this.source.valueAt(this.start) : undefined
+    if (isCode(value)) {
+      this.position++
+      this.blanks()
+      this.#embed(value[listing]())
+      return false
     }
+    const word = this.word()
+    if (word !== '' && this.next === COLON) {
+      this.position++
+      this.blanks()
+      this.#define(word, this.start)
+      return true
+    }
+    const keyword = KEYWORDS.get(word)
+    if (keyword === undefined) this.#unknown(word)
+    keyword(this)
     return false
+  }
+
+  #unknown(word: string): never {
+    this.position = this.start
+    const near = nearest(word, KEYWORDS.keys())
+    this.expected(`an instruction${near === undefined ? ' (`r1 = 5`, `goto out`, `call ...`)' : ` (${near}?)`}`)
   }
 
   #numeric(start: number): boolean {
@@ -146,30 +167,9 @@ export class Parser extends Scanner {
     return `${number}:${forward ? count + 1 : count}`
   }
 
-  #statement(): undefined {
-    if (this.next === STAR) return parseStore(this)
-    const register = this.register()
-    if (register >= 0) return parseAssignment(this, register)
-    if (this.source.isHole(this.position)) {
-      const value = this.source.valueAt(this.position)
-      if (isCode(value)) {
-        this.position++
-        this.blanks()
-        return this.#embed(value[listing]())
-      }
-    }
-    const word = this.word()
-    const keyword = KEYWORDS[word]
-    if (keyword !== undefined) return keyword(this)
-    if (word === '.8byte') return parseBytes(this)
-    this.position = this.start
-    const near = nearest(word, Object.keys(KEYWORDS))
-    this.expected(`an instruction${near === undefined ? ' (`r1 = 5`, `goto out`, `call ...`)' : ` (${near}?)`}`)
-  }
-
   /** Puts a fragment here. What it aims at and does not have may be in this text. */
   #embed({ insns, marks, open, length }: Listing): undefined {
-    for (const mark of marks) this.#marks.push({ ...mark, slot: mark.slot + this.slot })
+    for (const mark of marks) this.#embedded.push({ ...mark, slot: mark.slot + this.slot })
     const index = this.#insns.length
     for (const reference of open) {
       this.#references.push({ ...reference, index: reference.index + index, slot: reference.slot + this.slot })
@@ -229,6 +229,6 @@ export class Parser extends Scanner {
     }
     let name: string | undefined
     for (const [label, slot] of this.#labels) if (slot === 0 && !label.includes(':')) name ??= label
-    return { insns: this.#insns, length: this.slot, marks: this.#marks, open, name }
+    return { insns: this.#insns, length: this.slot, marks: [...this.#marks, ...this.#embedded], open, name }
   }
 }

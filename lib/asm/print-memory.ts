@@ -122,13 +122,17 @@ function printWide(insn: Insn, style: Style): Form {
     const value = (BigInt(next >>> 0) << 32n) | BigInt(imm >>> 0)
     return clean(`${head}0x${value.toString(16)}${bare ? '' : ' ll'}`, off)
   }
-  if (src === BPF_PSEUDO_FUNC && style.label !== undefined) return clean(`${head}${style.label} ll`, off, next)
-  const object = printObject(insn, style.names.xlated === true ? 'id' : 'fd')
+  const xlated = style.names.xlated === true
+  if (src === BPF_PSEUDO_FUNC && style.label !== undefined) {
+    return clean(`${head}${style.label} ll`, off, xlated ? 0 : next)
+  }
+  const object = printObject(insn, xlated)
   return object === undefined ? RESERVED : clean(`${head}${object}${bare ? '' : ' ll'}`, off)
 }
 
 /** What a constant of 64 bits stands for; undefined where its upper half has no meaning. */
-function printObject({ src, imm, next }: Insn, kind: 'fd' | 'id'): string | undefined {
+function printObject({ src, imm, next }: Insn, xlated: boolean): string | undefined {
+  const kind = xlated ? 'id' : 'fd'
   switch (src) {
     case BPF_PSEUDO_MAP_FD:
       return next === 0 ? `map[${kind}:${imm}]` : undefined
@@ -141,7 +145,8 @@ function printObject({ src, imm, next }: Insn, kind: 'fd' | 'id'): string | unde
     case BPF_PSEUDO_BTF_ID:
       return `btf[id:${imm}${next === 0 ? '' : `,fd:${next}`}]`
     case BPF_PSEUDO_FUNC:
-      return next === 0 ? `subprog[${signed(imm)}]` : undefined
+      // The kernel puts the number of the function into the upper half.
+      return next === 0 || xlated ? `subprog[${signed(imm)}]` : undefined
     default:
       return undefined
   }

@@ -43,12 +43,13 @@ export function clean(text: string, ...unused: readonly number[]): Form {
 export const signed = (value: number): string => (value < 0 ? `${value}` : `+${value}`)
 
 /** The slot that a jump, a call or a function's address leads to. */
-export function targetOf(insn: Insn, slot: number): number | undefined {
+export function targetOf(insn: Insn, slot: number, xlated = false): number | undefined {
   const { code, src, off, imm } = insn
   if (code === LOAD_IMM64) return insn.wide && src === BPF_PSEUDO_FUNC ? slot + imm + 1 : undefined
   const kind = code & 7
   if ((kind !== JMP && kind !== JMP32) || code === (JMP | EXIT) || code === (JMP | JA | X)) return undefined
   if ((code & 0xf0) === CALL && !(code === (JMP | CALL) && src === BPF_PSEUDO_CALL)) return undefined
+  if (xlated && code === (JMP | CALL)) return slot + 1 + off
   return slot + 1 + (aimsByImmediate(code) ? imm : off)
 }
 
@@ -63,7 +64,7 @@ export function printAll(insns: readonly Insn[], slots: readonly number[], names
     const slot = slots[i] as number
     const own = names.label(slot)
     if (own !== undefined) lines.push({ text: `${own}:`, isLabel: true })
-    const target = targetOf(insn, slot)
+    const target = targetOf(insn, slot, names.xlated)
     const label = names.target?.(i) ?? (target === undefined ? undefined : names.label(target))
     const form = print(insn, { kernel: syntax === 'kernel', names, label })
     const texts = typeof form === 'string' ? [form] : raw(insn, form.reason)
@@ -72,6 +73,10 @@ export function printAll(insns: readonly Insn[], slots: readonly number[], names
       lines.push({ text: names.numbers === true ? `${slot + n}:${opcode} ${text}` : text, isLabel: false })
     }
   }
+  const last = insns.length - 1
+  const end = last < 0 ? 0 : (slots[last] as number) + (insns[last]?.wide ? 2 : 1)
+  const behind = names.label(end)
+  if (behind !== undefined) lines.push({ text: `${behind}:`, isLabel: true })
   return lines
 }
 
@@ -140,6 +145,8 @@ function printJump(insn: Insn, style: Style): Form {
 
 function printCall(insn: Insn, style: Style, to: (distance: number) => string): Form {
   const { dst, src, off, imm } = insn
+  // The kernel moves the distance, and has the number of the function in its place (jit_subprogs in verifier.c).
+  if (src === BPF_PSEUDO_CALL && style.names.xlated === true) return clean(`call ${to(off)}`, dst)
   if (src === BPF_PSEUDO_CALL) return clean(`call ${to(imm)}`, dst, off)
   if (src === BPF_PSEUDO_KFUNC_CALL) {
     const symbol = style.names.referent?.(insn)

@@ -5,12 +5,24 @@ import { brief, HOLE_CODE, type Source } from './source'
 export const HALF = 16
 
 const [TAB, NEWLINE, RETURN, SPACE, HASH, SLASH, STAR, SEMICOLON] = [9, 10, 13, 32, 35, 47, 42, 59]
-const [LETTER_R, LETTER_W, DIGIT_0, DIGIT_9] = [114, 119, 48, 57]
+const [LETTER_R, LETTER_S, LETTER_W, DIGIT_0, DIGIT_9] = [114, 115, 119, 48, 57]
 
 /** By char code: 1 begins a word, 2 goes on with one. */
 const WORD = new Uint8Array(128)
 for (const c of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.$') WORD[c.charCodeAt(0)] = 3
 for (const c of '0123456789') WORD[c.charCodeAt(0)] = 2
+
+const [GOES_ON, ENDS] = [1, 2]
+
+function operatorTable(goesOn: string, ends: string): Uint8Array {
+  const table = new Uint8Array(128)
+  for (const c of goesOn) table[c.charCodeAt(0)] = GOES_ON
+  for (const c of ends) table[c.charCodeAt(0)] = ENDS
+  return table
+}
+
+export const COMPARING = operatorTable('=<>!&', '')
+export const ASSIGNING = operatorTable('+-*/%|&^<>', '=')
 
 const isDigit = (code: number): boolean => code >= DIGIT_0 && code <= DIGIT_9
 
@@ -25,9 +37,9 @@ export class Scanner {
     this.text = source.text
   }
 
-  /** What is next, as a char code; NaN at the end. */
+  /** What is next, as a char code; -1 behind the last line. */
   get next(): number {
-    return this.text.charCodeAt(this.position)
+    return this.position < this.text.length ? this.text.charCodeAt(this.position) : -1
   }
 
   fail(reason: string, position = this.position): never {
@@ -66,7 +78,7 @@ export class Scanner {
   atLineEnd(): boolean {
     const code = this.next
     if (code === SLASH) return this.text.charCodeAt(this.position + 1) === SLASH
-    return code === NEWLINE || code === SEMICOLON || code === HASH || Number.isNaN(code)
+    return code === NEWLINE || code === SEMICOLON || code === HASH || code < 0
   }
 
   /** Takes the punctuation if it is next. */
@@ -79,6 +91,15 @@ export class Scanner {
 
   expect(punctuation: string): void {
     if (!this.take(punctuation)) this.expected(`'${punctuation}'`)
+  }
+
+  /** The operator that is next: of a comparison, or of an assignment, which ends at its =. It is not taken. */
+  operator(table: Uint8Array): string {
+    const start = this.position
+    let end = this.text.charCodeAt(start) === LETTER_S ? start + 1 : start
+    let kind = table[this.text.charCodeAt(end)]
+    while (kind === GOES_ON) kind = table[this.text.charCodeAt(++end)]
+    return this.text.slice(start, kind === ENDS ? end + 1 : end)
   }
 
   /** The word that is next, '' where there is none. Interpolated strings and numbers become part of it. */

@@ -18,7 +18,8 @@ export class Source {
       this.#holes.set(text.length, i - 1)
       text += HOLE + parts[i]
     }
-    this.text = text
+    // With a line's end at the end nothing reads past it.
+    this.text = `${text}\n`
   }
 
   /** Whether a value was interpolated at this position. */

@@ -56,8 +56,10 @@ describe('LLVM', () => {
     needs(this, llvm.version >= 19, `LLVM 19, not ${llvm.version}`)
     fc.assert(
       fc.property(knotted, (program) => {
-        // The address of a function is for the linker to put in.
-        const text = disassemble(program, { labels: true }).replace(/^.*(?:func_\d+|subprog.*) ll$/gm, '  r2 = 0 ll')
+        // The address of a function is for the linker to put in, and a call of a number is a helper's.
+        const text = disassemble(program, { labels: true })
+          .replace(/^.*(?:func_\d+|subprog.*) ll$/gm, '  r2 = 0 ll')
+          .replace(/call [+-]\d+/g, 'exit')
         const wanted = assemble(text).bytes()
         expect(hex(llvm.assemble(text))).to.equal(hex(wanted))
       }),
@@ -96,7 +98,6 @@ describe('LLVM', () => {
       'r1 = *(u32 *)(w2 + 0)',
       'r1 = *(u32 *)(r2 + 40000)',
       'if r1 == w2 goto +1',
-      'r2 = atomic_fetch_add((u64 *)(r1 + 0), r3)',
       'w1 = (s32)w2',
       'exit exit',
       'r1 = 5 6',

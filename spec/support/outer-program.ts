@@ -1,3 +1,4 @@
+import { bpf } from '../../lib/asm'
 import { progLoad } from '../../syscalls/bpf-prog'
 import { BPF_PROG_TYPE_SOCKET_FILTER } from '../../syscalls/uapi'
 import { insn } from './programs'
@@ -51,39 +52,39 @@ export const ABSENT = 2
  * it has found the same value under both. Returns the value under key 0.
  */
 export function loadOuterReader(outerFd: number, countersFd: number): number {
-  const code = new Code()
-    .add(0xb7, 8, 0, 0, 0) // r8 = 0: what is returned
-    .add(0x62, 10, 0, -4, 0) // *(u32 *)(r10 - 4) = 0
-    .map(1, outerFd)
-    .lookup(-4)
-    .add(0x15, 0, 0, 0, 0, 'absent') // if r0 == 0
-    .add(0xbf, 7, 0) // r7 = the inner map
-    .add(0xbf, 1, 7)
-    .lookup(-4)
-    .add(0x15, 0, 0, 0, 0, 'mixed')
-    .add(0x61, 8, 0, 0) // r8 = *(u32 *)(r0 + 0)
-    .add(0x62, 10, 0, -4, 1) // *(u32 *)(r10 - 4) = 1
-    .add(0xbf, 1, 7)
-    .lookup(-4)
-    .add(0x15, 0, 0, 0, 0, 'mixed')
-    .add(0x61, 9, 0, 0) // r9 = *(u32 *)(r0 + 0)
-    .add(0x5d, 8, 9, 0, 0, 'mixed') // if r8 != r9
-    .add(0xb7, 6, 0, 0, SAME)
-    .add(0x05, 0, 0, 0, 0, 'count')
-    .label('mixed')
-    .add(0xb7, 6, 0, 0, MIXED)
-    .add(0x05, 0, 0, 0, 0, 'count')
-    .label('absent')
-    .add(0xb7, 6, 0, 0, ABSENT)
-    .label('count')
-    .add(0x63, 10, 6, -8) // *(u32 *)(r10 - 8) = r6
-    .map(1, countersFd)
-    .lookup(-8)
-    .add(0x15, 0, 0, 0, 0, 'out')
-    .add(0xb7, 1, 0, 0, 1)
-    .add(0xdb, 0, 1, 0, 0) // lock *(u64 *)(r0 + 0) += r1
-    .label('out')
-    .add(0xbf, 0, 8) // r0 = r8
-    .add(0x95)
+  const lookup = bpf`
+        r2 = r10
+        r2 += -4
+        call bpf_map_lookup_elem`
+  const code = bpf`
+        r8 = 0                      // what is returned
+        *(u32 *)(r10 - 4) = 0
+        r1 = ${{ fd: outerFd }} ll
+        ${lookup}
+        if r0 == 0 goto absent
+        r7 = r0                     // the inner map
+        r1 = r7
+        ${lookup}
+        if r0 == 0 goto mixed
+        r8 = *(u32 *)(r0 + 0)
+        *(u32 *)(r10 - 4) = 1
+        r1 = r7
+        ${lookup}
+        if r0 == 0 goto mixed
+        r9 = *(u32 *)(r0 + 0)
+        if r8 != r9 goto mixed
+        r6 = ${SAME}
+        goto count
+mixed:  r6 = ${MIXED}
+        goto count
+absent: r6 = ${ABSENT}
+count:  *(u32 *)(r10 - 4) = r6
+        r1 = ${{ fd: countersFd }} ll
+        ${lookup}
+        if r0 == 0 goto out
+        r1 = 1
+        lock *(u64 *)(r0 + 0) += r1
+out:    r0 = r8
+        exit`
   return progLoad({ prog_type: BPF_PROG_TYPE_SOCKET_FILTER, insns: code.bytes(), license: 'GPL' })
 }
