@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { memlockHint } from './memlock'
 import { missingCapabilities } from './privilege'
@@ -124,6 +125,20 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
     EPERM: 'the map is frozen already, or the handle was opened read-only',
     ENOTSUPP: 'maps of this type cannot be frozen',
   },
+  perf_event_open: {
+    EACCES: paranoid,
+    EPERM: paranoid,
+    ENOENT: 'this machine has no such event',
+    ENODEV: 'the CPU is offline, or there is none of this number',
+    ESRCH: 'there is no such process',
+    EOPNOTSUPP: 'events of this kind cannot be sampled here, or the kernel was built without this kind of probe',
+    ENOSYS: 'the kernel was built without perf events (CONFIG_PERF_EVENTS)',
+  },
+  PERF_EVENT_IOC_SET_BPF: {
+    EEXIST: 'the event has a program already, and keeps it',
+    EINVAL: 'the program is not of the type that events of this kind run, or takes a larger context than they have',
+    E2BIG: 'there are 64 programs at this event already, and the kernel runs no more',
+  },
   epoll_ctl: { EPERM: 'what this fd belongs to is always ready, like a regular file: there is nothing to wait for' },
 }
 
@@ -138,6 +153,20 @@ function needs(what: string): string {
   if (missing.length === 0)
     return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
   return `needs ${what}; this process lacks ${missing.join(' and ')} (run it as root, or give node the capability)`
+}
+
+/** perf_event_open(2) asks for other rights than bpf(2) does, the more the higher this setting is. */
+function paranoid(): string {
+  let level = ''
+  try {
+    level = ` (${readFileSync('/proc/sys/kernel/perf_event_paranoid', 'latin1').trim()})`
+  } catch {
+    // No /proc: the setting is named all the same.
+  }
+  const missing = missingCapabilities('CAP_PERFMON', 'CAP_SYS_ADMIN')
+  const has =
+    missing.length === 0 ? 'a security module or lockdown may forbid it' : `this process lacks ${missing.join(' and ')}`
+  return `kernel.perf_event_paranoid${level} leaves events to CAP_PERFMON (or CAP_SYS_ADMIN); ${has}`
 }
 
 /** The same for what counts against RLIMIT_MEMLOCK in kernels that count. */
