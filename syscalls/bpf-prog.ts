@@ -12,7 +12,7 @@ import {
 } from './attr'
 import { objectInfo } from './bpf'
 import { addressOfBytes, type Bytes, checkObjectName, countOf, cstring, optionalBytes } from './buffer'
-import { call, type Reply } from './call'
+import { call, callAsync, type Reply } from './call'
 import { type Subject, throwKernelError } from './errno'
 import { checkFd, checkFds, settleFd } from './fd'
 import { PROG_INFO_SIZE, type ProgInfo, packProgInfo, readProgInfo } from './info'
@@ -83,7 +83,18 @@ const INSN_BYTES = 8
 
 /** BPF_PROG_LOAD whose refusal is an answer: for who reads the log, and asks again with more room for it. */
 export function tryProgLoad(fields: ProgLoadFields): ProgLoadReply {
-  const { result, attr } = callProgLoad(fields)
+  const { attr, keep } = prepared(fields)
+  // Nothing throws here: what the kernel has written of the log is worth more than an error without it.
+  return loadReply(call(uapi.BPF_PROG_LOAD, packProgLoad, attr, { keep, mayFail: 'any' }))
+}
+
+/** The same on the thread pool: the verifier may take seconds. The buffers must stay as they are until then. */
+export async function tryProgLoadAsync(fields: ProgLoadFields): Promise<ProgLoadReply> {
+  const { attr, keep } = prepared(fields)
+  return loadReply(await callAsync(uapi.BPF_PROG_LOAD, packProgLoad, attr, { keep, mayFail: 'any' }))
+}
+
+function loadReply({ result, attr }: Reply): ProgLoadReply {
   const logTrueSize = readLogTrueSize(attr)
   if (result < 0) return { fd: -1, errno: -result, logTrueSize }
   return { fd: settleFd(result), errno: 0, logTrueSize }
@@ -96,7 +107,8 @@ export function progLoad(fields: ProgLoadFields, subject?: Subject): number {
   return fd
 }
 
-function callProgLoad(fields: ProgLoadFields): Reply {
+/** The attr, and what has to live as long as the call. */
+function prepared(fields: ProgLoadFields): { attr: ProgLoadAttr; keep: unknown } {
   checkObjectName(fields.prog_name, 'prog_name')
   const { prog_btf_fd, attach_prog_fd, attach_btf_obj_fd, prog_token_fd } = fields
   checkFds({ prog_btf_fd, attach_prog_fd, attach_btf_obj_fd, prog_token_fd })
@@ -141,8 +153,7 @@ function callProgLoad(fields: ProgLoadFields): Reply {
     signature_size: signature.length,
     keyring_id: fields.keyring_id,
   }
-  // Nothing throws here: what the kernel has written of the log is worth more than an error without it.
-  return call(uapi.BPF_PROG_LOAD, packProgLoad, attr, { keep: [fields, license], mayFail: 'any' })
+  return { attr, keep: [fields, license] }
 }
 
 /** BPF_PROG_GET_NEXT_ID: the id after `id` (0 to begin), or undefined at the end. Needs CAP_SYS_ADMIN. */

@@ -80,8 +80,35 @@ export function call<Fields>(
   const first = once()
   const result = first < 0 ? tryWithMemlock(seam, command, first, once) : first
   keepAlive(options.keep)
-  if (result < 0 && options.mayFail !== 'any' && options.mayFail?.includes(errnoName(-result)) !== true) {
-    throwKernelError(-result, { command: commandName(command), subject: options.subject })
+  return answered(command, result, attr, options)
+}
+
+/**
+ * The same on the thread pool, with an attr of its own, for what takes milliseconds. A refusal that RLIMIT_MEMLOCK may be
+ * the cause of is tried again on this thread: that can happen only before Linux 5.11, and once.
+ */
+export async function callAsync<Fields>(
+  command: number,
+  pack: (attr: DataView, fields: Fields) => number,
+  fields: Fields,
+  options: CallOptions = {},
+): Promise<Reply> {
+  const seam = abi()
+  const block = new ArrayBuffer(ATTR_SIZE)
+  const attr = new AttrView(block, fields)
+  const size = pack(attr, fields)
+  const address = seam.addressOf(block)
+  const keep = { block, more: options.keep }
+  const first = await bpfAsync(seam, command, address, size, [keep])
+  const again = () => bpf(seam, command, address, size)
+  const result = first < 0 ? tryWithMemlock(seam, command, first, again) : first
+  keepAlive(keep)
+  return answered(command, result, attr, options)
+}
+
+function answered(command: number, result: number, attr: DataView, { mayFail, subject }: CallOptions): Reply {
+  if (result < 0 && mayFail !== 'any' && mayFail?.includes(errnoName(-result)) !== true) {
+    throwKernelError(-result, { command: commandName(command), subject })
   }
   return { result, attr }
 }

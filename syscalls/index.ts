@@ -21,8 +21,11 @@ export type { LinkCreateTarget } from './link-target'
 export { mapAnonymous, mapFile, PROT_READ, PROT_WRITE, type Region } from './memory'
 export { watchReadable } from './poll'
 export { type Capability, hasCapability } from './privilege'
+export { TestRunCalls, type TestRunSettings, type TestRunSizes } from './test-run-calls'
 export * from './uapi'
 export {
+  ATTACH_TYPES,
+  type AttachTypeName,
   HELPER_NUMBERS,
   type HelperName,
   MAP_TYPE_NUMBERS,

@@ -1,9 +1,9 @@
-import { statfsSync, unlinkSync } from 'node:fs'
 import { type InspectOptions, inspect } from 'node:util'
 import { mapFreeze, mapInfo, objPin } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { readFdInfo } from '../handle/fd-info'
 import { Handle } from '../handle/handle'
+import { pinHint, removePin } from '../handle/pin'
 import { flagNames, type MapFlag, type MapType, mapTypeLabel } from './attributes'
 import { labelOf, type MapAttributes, type MapCore, type MapSpec } from './spec'
 
@@ -30,9 +30,6 @@ export interface MapInfo {
   /** Bytes of kernel memory that it is charged for. */
   readonly memlock: number | undefined
 }
-
-/** statfs(2) f_type of a bpf file system (include/uapi/linux/magic.h). */
-const BPF_FS_MAGIC = 0xcafe4a11n
 
 /** Entries up to which `util.inspect` lists them. */
 const FEW = 8
@@ -245,25 +242,5 @@ class MapSubject implements Subject {
   hint(command: string, code: string): string | undefined {
     // biome-ignore lint/complexity/useLiteralKeys: the way in to what is protected
     return this.#map['hint'](command, code)
-  }
-}
-
-/** bpf_lookup in kernel/bpf/inode.c: names with a dot are the file system's own. */
-function pinHint(path: string, code: string): string | undefined {
-  const name = path.slice(path.lastIndexOf('/') + 1)
-  return code === 'EPERM' && name.includes('.') ? "a pin's name may not hold a dot" : undefined
-}
-
-/** Unlinks a pin; false where there was none. Refuses a path that is not on a bpf file system. */
-export function removePin(path: string): boolean {
-  try {
-    // f_type is a signed int on 32-bit machines, and arrives sign-extended.
-    const { type } = statfsSync(path, { bigint: true })
-    if (BigInt.asUintN(32, type) !== BPF_FS_MAGIC) throw new RangeError(`${path} is not on a bpf file system: no pin`)
-    unlinkSync(path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
   }
 }

@@ -1,0 +1,13 @@
+/** Programs: loaded, run by themselves, and looked at. */
+export type { AttachTypeName } from '../../syscalls/uapi-names'
+export type { AttachTarget, ProgramFunction, StructMember } from './attach-to'
+export { type SkbContext, skbContext, type TypedContext, type XdpContext, xdpContext } from './contexts'
+export type { ProgramInfo, ProgramStats } from './info'
+export type { ProgramFlag, ProgramTypeLabel, RunFlag } from './names'
+export { programIds, programs } from './open'
+export type { ProgramBtf, ProgramCode, ProgramOptions, SourceLine } from './options'
+export { Program } from './program'
+export type { RunOptions, RunResult } from './run'
+export type { ProgramRunner } from './runner'
+export { enableStats } from './stats'
+export { type RefusedInstruction, VerifierError } from './verifier-error'

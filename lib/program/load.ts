@@ -1,0 +1,142 @@
+import { type ProgLoadFields, type ProgLoadReply, tryProgLoad, tryProgLoadAsync } from '../../syscalls/bpf-prog'
+import { textOf } from '../../syscalls/buffer'
+import { errnoName, KernelError, type Subject } from '../../syscalls/errno'
+import type { AttachTypeName } from '../../syscalls/uapi-names'
+import { BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
+import { isLockedDown } from '../features/lockdown'
+import { unsupportedOr, type Words } from '../features/unsupported'
+import { Handle, type Lease } from '../handle/handle'
+import type { Loading, ProgramOptions } from './options'
+import { VerifierError } from './verifier-error'
+import { hasWords } from './verifier-log'
+
+/** A program that the kernel took, and what the verifier said of it. */
+export interface Loaded {
+  /** The caller's. */
+  readonly fd: number
+  readonly log: string
+}
+
+/** What a program is first refused with, and what its log says. */
+interface Refusal {
+  readonly errno: number
+  readonly log: string
+}
+
+/** Enough for most logs. */
+const FIRST_LOG_BYTES = 1 << 16
+/** A million instructions take some 100 MB at level 1; the kernel's own limit is 2^30 (bpf_verifier_log_attr_valid). */
+const MOST_LOG_BYTES = 1 << 28
+
+/** Loads a program. Throws VerifierError, UnsupportedError, KernelError. */
+export function load(loading: Loading): Loaded {
+  const attempts = attemptsOf(loading)
+  let step = attempts.next()
+  while (!step.done) step = attempts.next(tryProgLoad(step.value))
+  return loadedOr(step.value, loading)
+}
+
+/** The same on the thread pool. What has the fds that the program names is kept open until it is loaded. */
+export async function loadAsync(loading: Loading, options: ProgramOptions): Promise<Loaded> {
+  const leases = leasesOf(loading, options)
+  try {
+    const attempts = attemptsOf(loading)
+    let step = attempts.next()
+    while (!step.done) step = attempts.next(await tryProgLoadAsync(step.value))
+    return loadedOr(step.value, loading)
+  } finally {
+    for (const lease of leases) lease.release()
+  }
+}
+
+/**
+ * The calls that it takes, each with the answer to the one before: without a log, which costs the verifier time; then, to
+ * be told why not, with one that holds all that it says.
+ */
+function* attemptsOf({ fields, logLevel }: Loading): Generator<ProgLoadFields, Loaded | Refusal, ProgLoadReply> {
+  let first: ProgLoadReply | undefined
+  if (logLevel === 0) {
+    first = yield fields
+    if (first.errno === 0) return { fd: first.fd, log: '' }
+  }
+  const log_level = logLevel === 0 ? BPF_LOG_LEVEL1 : logLevel
+  for (let bytes = FIRST_LOG_BYTES; ; ) {
+    const log_buf = new ArrayBuffer(bytes)
+    const reply = yield { ...fields, log_level, log_buf }
+    if (reply.errno === 0) return { fd: reply.fd, log: textOf(log_buf) }
+    if (errnoName(reply.errno) === 'ENOSPC' && bytes < MOST_LOG_BYTES) {
+      // Linux 6.4 tells how much it is; before, one can but try again.
+      bytes = Math.min(MOST_LOG_BYTES, reply.logTrueSize > bytes ? reply.logTrueSize : bytes * 4)
+      continue
+    }
+    // ENOSPC is about the log, not about the program.
+    return { errno: first?.errno ?? reply.errno, log: textOf(log_buf) }
+  }
+}
+
+function loadedOr(result: Loaded | Refusal, loading: Loading): Loaded {
+  if ('fd' in result) return result
+  const error = errorOf(result, loading)
+  Error.captureStackTrace(error, loadedOr)
+  throw error
+}
+
+function errorOf({ errno, log }: Refusal, { type, fields, code, subject, expectedAttachType }: Loading): Error {
+  const about = { command: 'BPF_PROG_LOAD', subject }
+  if (hasWords(log)) {
+    const insns = fields.insns as Uint8Array
+    return new VerifierError(errno, about, { log, type, insns, lines: code?.lines })
+  }
+  const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, type) }
+  const error = new KernelError(errno, { ...about, subject: withHint })
+  return unsupportedOr(error, () => questionsOf(type, expectedAttachType)) as Error
+}
+
+/** What a program of this kind may ask too much of a kernel by. */
+function questionsOf(type: string, attachType: AttachTypeName | undefined): readonly Words[] {
+  const attachment = attachType === undefined ? undefined : ATTACHMENTS[attachType]
+  return [['programType', type], ...(attachment === undefined ? [] : [['attach', attachment] as Words])]
+}
+
+/** The attach types of which the verifier has to know, as `features` calls them. */
+const ATTACHMENTS: Readonly<Partial<Record<AttachTypeName, string>>> = {
+  trace_raw_tp: 'tp_btf',
+  trace_fentry: 'fentry',
+  trace_fexit: 'fexit',
+  modify_return: 'fmod_ret',
+  trace_iter: 'iter',
+  lsm_mac: 'lsm',
+  lsm_cgroup: 'lsm_cgroup',
+  trace_kprobe_multi: 'kprobe_multi',
+  trace_kprobe_session: 'kprobe_session',
+  trace_uprobe_multi: 'uprobe_multi',
+  trace_uprobe_session: 'uprobe_session',
+}
+
+/** Types that patch the kernel's text. */
+const PATCHING = ['tracing', 'lsm', 'ext']
+
+/** The likely cause of a refusal without a word from the verifier; undefined leaves it to the general table. */
+function hintFor(code: string, type: string): string | undefined {
+  if (code === 'EPERM' && PATCHING.includes(type) && isLockedDown() === true) {
+    return `the kernel is locked down (/sys/kernel/security/lockdown): programs of type ${type} change its code, or read its memory`
+  }
+  if (code === 'EINVAL') {
+    return 'the kernel does not take these options together: type, expectedAttachType, attachTo, flags and btf have to fit'
+  }
+  return undefined
+}
+
+/** Everything with an fd that is asked for some time later; of plain numbers the caller takes care. */
+function leasesOf({ code }: Loading, { attachTo, btf, token, fdArray = [] }: ProgramOptions): Lease[] {
+  const target = typeof attachTo === 'object' ? attachTo : {}
+  const given: unknown[] = [...(code?.maps ?? []), ...(code?.modules ?? []), ...fdArray, btf?.fd, token]
+  if ('program' in target) given.push(target.program)
+  if ('module' in target) given.push(target.module)
+  const leases: Lease[] = []
+  for (const each of given) {
+    const handle = (each as { handle?: unknown } | undefined)?.handle
+    if (handle instanceof Handle) leases.push(handle.retain())
+  }
+  return leases
+}

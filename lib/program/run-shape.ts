@@ -1,0 +1,64 @@
+import type { ProgramTypeName } from '../../syscalls/uapi-names'
+import type { ProgramTypeLabel } from './names'
+
+/** What BPF_PROG_TEST_RUN takes and gives for programs of a type (net/bpf/test_run.c, kernel/bpf/syscall.c). */
+export interface RunShape {
+  /** Bytes of the least packet; undefined where the type takes none. */
+  readonly leastData: number | undefined
+  /** What is written to data_out: the packet, something of a fixed size in bytes, or nothing. */
+  readonly dataOut: 'packet' | number
+  /** Bytes that there is room for in ctx_out, where a context was given; 'in place' where ctx_in is written back. */
+  readonly ctxOut: number | 'in place'
+  /** Bytes of the largest context. */
+  readonly mostCtx: number
+  readonly repeat: boolean
+  readonly cpu: boolean
+}
+
+/** ETH_HLEN: also where the program sees the packet from its IP header on. */
+const ETHERNET_HEADER = 14
+/** struct bpf_flow_keys. */
+const FLOW_KEYS = 56
+/** MAX_BPF_FUNC_ARGS registers. */
+const MOST_ARGUMENTS = 12 * 8
+const SYSCALL_CONTEXT = 65_536
+/** Beyond what any kernel's struct has: a larger one need not be zero to its end. */
+const MOST_CTX = 4096
+/** The contexts of packets: more than Linux 7.3 has (192 bytes of __sk_buff). */
+const CTX_OUT = 256
+
+const PACKET: RunShape = {
+  ...{ leastData: ETHERNET_HEADER, dataOut: 'packet', ctxOut: CTX_OUT },
+  ...{ mostCtx: MOST_CTX, repeat: true, cpu: false },
+}
+const BARE: RunShape = {
+  ...{ leastData: undefined, dataOut: 0, ctxOut: 0 },
+  ...{ mostCtx: MOST_CTX, repeat: false, cpu: false },
+}
+
+const SHAPES: Readonly<Partial<Record<ProgramTypeName, RunShape>>> = {
+  xdp: PACKET,
+  sched_cls: PACKET,
+  sched_act: PACKET,
+  socket_filter: PACKET,
+  cgroup_skb: PACKET,
+  lwt_in: PACKET,
+  lwt_out: PACKET,
+  lwt_xmit: PACKET,
+  lwt_seg6local: PACKET,
+  netfilter: { ...PACKET, dataOut: 0, ctxOut: 0 },
+  flow_dissector: { ...PACKET, dataOut: FLOW_KEYS },
+  sk_lookup: { ...BARE, ctxOut: CTX_OUT, repeat: true },
+  raw_tracepoint: { ...BARE, mostCtx: MOST_ARGUMENTS, cpu: true },
+  raw_tracepoint_writable: { ...BARE, mostCtx: MOST_ARGUMENTS, cpu: true },
+  syscall: { ...BARE, ctxOut: 'in place', mostCtx: SYSCALL_CONTEXT },
+  tracing: BARE,
+  struct_ops: BARE,
+}
+
+/** Of a type that no kernel runs so far: the newest may, and is asked. */
+const ANY: RunShape = { ...PACKET, leastData: 0, repeat: true, cpu: true }
+
+export function runShape(type: ProgramTypeLabel): RunShape {
+  return SHAPES[type as ProgramTypeName] ?? ANY
+}

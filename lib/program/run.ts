@@ -1,0 +1,186 @@
+import { isAnyArrayBuffer } from 'node:util/types'
+import type { Subject } from '../../syscalls/errno'
+import { TestRunCalls, type TestRunSettings, type TestRunSizes } from '../../syscalls/test-run-calls'
+import { BPF_F_TEST_RUN_ON_CPU } from '../../syscalls/uapi-prog'
+import type { Codec } from '../codec'
+import { checkU32 } from '../map/attributes'
+import { type TypedContext, XDP_DATA_END } from './contexts'
+import { bitsOf, type ProgramTypeLabel, RUN_FLAGS, type RunFlag } from './names'
+import { type RunShape, runShape } from './run-shape'
+
+/** What a program is run with. */
+export interface RunOptions<C = Uint8Array> {
+  /** The packet, from its Ethernet header on: 14 bytes at least. Types that are given no packet take none. */
+  readonly data?: ArrayBufferView
+  /**
+   * The context: as bytes (of `raw_tracepoint`, its arguments: a BigUint64Array), by `xdpContext` or `skbContext`, or by a
+   * codec of your own. It stays as it is; what the program made of it is in the result.
+   */
+  readonly ctx?: ArrayBufferView | TypedContext<C>
+  /** How often, in one call, which blocks meanwhile; 1 where not given. */
+  readonly repeat?: number
+  /** The CPU to run on, for `raw_tracepoint`. Linux 5.10. */
+  readonly cpu?: number
+  /** XDP_LIVE_FRAMES lets the packets really go where the program sends them (Linux 5.18); SKB_CHECKSUM_COMPLETE (6.19). */
+  readonly flags?: readonly RunFlag[]
+  /** With XDP_LIVE_FRAMES, packets that go together. Linux 5.18. */
+  readonly batchSize?: number
+  /** Room for the packet after the run, in bytes; 4096 more than before where not given, 0 for no packet. */
+  readonly dataOutSize?: number
+}
+
+/** What a run came to. */
+export interface RunResult<C = Uint8Array> {
+  /** What the program returned, in the last run: a u32, which `retval | 0` makes signed. */
+  readonly retval: number
+  /** Nanoseconds a run, on average; 0 of `syscall`, `raw_tracepoint` and other types that are not timed. */
+  readonly duration: number
+  /** The packet after the run; struct bpf_flow_keys of `flow_dissector`; empty where there is none. */
+  readonly data: Uint8Array
+  /** The context after the run, by the codec where it was given by one; undefined where there is none. */
+  readonly ctx: C | undefined
+}
+
+/** Beyond what common programs add to a packet. */
+const HEADROOM = 4096
+
+/** A run that is checked and packed, but for the packet and the context themselves. */
+export interface Preparation {
+  readonly sizes: TestRunSizes
+  readonly settings: TestRunSettings
+  readonly data: Uint8Array | undefined
+  readonly ctx: ArrayBufferView | TypedContext<unknown> | undefined
+  readonly shape: RunShape
+  readonly type: ProgramTypeLabel
+}
+
+/** Checks the options for a program of this type. Throws TypeError, RangeError. */
+export function prepared(type: ProgramTypeLabel, options: RunOptions<unknown>): Preparation {
+  const shape = runShape(type)
+  const { repeat, cpu, ctx, batchSize = 0 } = options
+  const data = options.data === undefined ? undefined : viewed(options.data, 'data')
+  checkData(type, shape, data)
+  const ctxIn = ctx === undefined ? 0 : isTyped(ctx) ? ctx.codec.size : viewed(ctx, 'ctx').length
+  if (ctxIn > shape.mostCtx) {
+    throw new RangeError(`ctx has ${ctxIn} bytes: programs of type ${type} are given up to ${shape.mostCtx}`)
+  }
+  if (repeat !== undefined) {
+    checkU32('repeat', repeat, 1)
+    if (!shape.repeat && repeat > 1) throw new TypeError(`programs of type ${type} run once a call: no repeat`)
+  }
+  if (cpu !== undefined) {
+    checkU32('cpu', cpu)
+    if (!shape.cpu) throw new TypeError(`programs of type ${type} run where they are started: no cpu`)
+  }
+  checkU32('batchSize', batchSize)
+  const flags = bitsOf('flag of a run', RUN_FLAGS, options.flags)
+  const live = (flags & RUN_FLAGS.XDP_LIVE_FRAMES) !== 0
+  const settings = {
+    repeat: shape.repeat ? (repeat ?? 1) : 0,
+    flags: cpu === undefined ? flags : flags | BPF_F_TEST_RUN_ON_CPU,
+    cpu: cpu ?? 0,
+    batchSize,
+  }
+  const sizes = {
+    dataIn: data?.length ?? 0,
+    // The packets have gone.
+    dataOut: live ? 0 : roomFor(shape, data, options.dataOutSize),
+    ctxIn,
+    ctxOut: ctxIn === 0 || live || shape.ctxOut === 'in place' ? 0 : shape.ctxOut,
+  }
+  return { sizes, settings, data, ctx, shape, type }
+}
+
+function checkData(type: ProgramTypeLabel, { leastData }: RunShape, data: Uint8Array | undefined): void {
+  if (leastData === undefined) {
+    if (data !== undefined) throw new TypeError(`programs of type ${type} are given no packet: no data`)
+    return
+  }
+  if (leastData === 0) return
+  if (data === undefined) throw new TypeError(`programs of type ${type} are run on a packet: data is missing`)
+  if (data.length < leastData) {
+    throw new RangeError(
+      `data has ${data.length} bytes: programs of type ${type} are run on packets from ${leastData} bytes on, an Ethernet header`,
+    )
+  }
+}
+
+function roomFor({ dataOut }: RunShape, data: Uint8Array | undefined, wanted: number | undefined): number {
+  if (wanted !== undefined) checkU32('dataOutSize', wanted)
+  if (dataOut !== 'packet') return wanted === 0 ? 0 : dataOut
+  return wanted ?? (data === undefined ? 0 : data.length + HEADROOM)
+}
+
+function viewed(view: ArrayBufferView, what: string): Uint8Array {
+  if (!ArrayBuffer.isView(view) || !isAnyArrayBuffer(view.buffer)) {
+    throw new TypeError(`${what} must be a Uint8Array or another view of an ArrayBuffer`)
+  }
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+}
+
+function isTyped(ctx: ArrayBufferView | TypedContext<unknown>): ctx is TypedContext<unknown> {
+  if (ArrayBuffer.isView(ctx)) return false
+  if (typeof ctx === 'object' && ctx !== null && typeof ctx.codec?.size === 'number') return true
+  throw new TypeError('ctx is a Uint8Array, xdpContext(), skbContext(), or { codec, value }')
+}
+
+/** Memory for the runs of this shape: that of the last run where it is of the same. */
+export function callsFor({ sizes, settings }: Preparation, last: TestRunCalls | undefined): TestRunCalls {
+  return last?.isFor(sizes, settings) === true ? last : new TestRunCalls(sizes, settings)
+}
+
+/** Writes what the program is to be given. */
+export function fill(calls: TestRunCalls, { data, ctx, type }: Preparation): void {
+  if (data !== undefined) calls.dataIn.set(data)
+  if (ctx === undefined) return
+  const view = new DataView(calls.ctxIn.buffer, calls.ctxIn.byteOffset, calls.ctxIn.length)
+  if (isTyped(ctx)) (ctx.codec as Codec<unknown>).write(view, 0, ctx.value)
+  else calls.ctxIn.set(viewed(ctx, 'ctx'))
+  // bpf_prog_test_run_xdp refuses any other.
+  if (type === 'xdp' && view.byteLength > XDP_DATA_END && view.getUint32(XDP_DATA_END) === 0) {
+    new Uint32Array(view.buffer, view.byteOffset + XDP_DATA_END, 1)[0] = data?.length ?? 0
+  }
+}
+
+/** What the program has left. */
+export function resultOf(calls: TestRunCalls, { ctx, shape }: Preparation): RunResult<unknown> {
+  const { retval, duration, dataSizeOut, ctxSizeOut } = calls
+  const data = calls.dataOut.slice(0, dataSizeOut)
+  if (ctx === undefined) return { retval, duration, data, ctx: undefined }
+  const left = shape.ctxOut === 'in place' ? calls.ctxIn : calls.ctxOut.subarray(0, ctxSizeOut)
+  if (left.length === 0) return { retval, duration, data, ctx: undefined }
+  return { retval, duration, data, ctx: isTyped(ctx) ? readBack(ctx.codec, left) : left.slice() }
+}
+
+/** A kernel whose struct is shorter than the codec's has nothing to say of the rest. */
+function readBack(codec: Codec<unknown>, left: Uint8Array): unknown {
+  const bytes = new Uint8Array(Math.max(codec.size, left.length))
+  bytes.set(left)
+  return codec.read(new DataView(bytes.buffer), 0)
+}
+
+/** The likely cause of a run that the kernel refuses. */
+export function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu: number): string | undefined {
+  if (code === 'ENXIO') return `CPU ${cpu} is not there, or not running`
+  if (code === 'ENODEV') return 'there is no interface of this ifindex in this network namespace'
+  if (code !== 'EINVAL') return undefined
+  const causes = [
+    ...(calls.dataIn > PAGE ? [`the packet is larger than the kernel takes (${calls.dataIn} bytes)`] : []),
+    ...(calls.ctxIn > 0 ? [`a field of the context is set that programs of type ${type} are not given this way`] : []),
+  ]
+  if (causes.length > 0) return causes.join(', or ')
+  return `the kernel does not run programs of type ${type} with these options, or needs a context (ctx)`
+}
+
+/** What one buffer of a packet may have, with what the kernel puts around it. */
+const PAGE = 3520
+
+/** The subject of a run: the program's, with the causes of refused runs. */
+export function runSubject(subject: Subject, type: ProgramTypeLabel, { sizes, settings }: Preparation): Subject {
+  return {
+    get description() {
+      return subject.description
+    },
+    hint: (_, code) => runHint(code, type, sizes, settings.cpu),
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The verifier's common refusals in words. Its own are for who knows its source; and they change: the patterns hold for
+ * Linux 5.10 to 7.3.
+ */
+
+/** What a cause may go by besides the message. */
+export interface Refused {
+  /** The text of the instruction, where it is known. */
+  readonly text: string
+  readonly type: string
+}
+
+type Words = string | ((match: RegExpExecArray, refused: Refused) => string)
+
+const AFTER_CALL = ' (a call leaves r1 to r5 unwritten)'
+const STACK =
+  'a program has 512 bytes of stack, with all the functions that call each other: use a map for what is larger'
+const NULL_CHECK =
+  'what a lookup gives may be null: compare it with 0 first (if r0 == 0 goto out), and use it only where it is not'
+
+const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
+  // Before what else is said of the same pointer.
+  [/invalid mem access '\w+_or_null_?'/, NULL_CHECK],
+  [/pointer arithmetic on \w+_or_null_? prohibited/, NULL_CHECK],
+  [/pointer type \w+_or_null|expected=.*\btype=\w+_or_null|type=\w+_or_null_? expected=/, NULL_CHECK],
+  [
+    /invalid access to packet|offset is outside of the packet/,
+    'the packet may be shorter: compare the end of what is read with data_end first (if r3 > r2 goto out)',
+  ],
+  [
+    /\bR(\d+) !read_ok/,
+    ([, register], { text }) =>
+      register === '0' && text === 'exit'
+        ? 'r0 is what the program returns, and on a way to this exit nothing has been written to it'
+        : `r${register} is read, and on a way to here nothing has been written to it${AFTER_CALL}`,
+  ],
+  [
+    /invalid (?:indirect )?read from stack|invalid read from stack/,
+    'what is read from the stack has not been written on every way to here: initialise it (all bytes of it, also padding)',
+  ],
+  [/combined stack size of \d+ calls is (\d+)/, ([, bytes]) => `${STACK}: the functions called together take ${bytes}`],
+  [
+    /invalid (?:write to )?stack (?:R\d+ )?off=(-?\d+) size=\d+/,
+    ([, offset]) =>
+      Number(offset) < 0 ? STACK : 'the stack of a program is below r10: offsets are negative, from -1 to -512',
+  ],
+  [/stack (?:depth|size) (?:is )?\d+.*[Tt]oo large|stack limit/, STACK],
+  [
+    /GPL[- ](?:restricted|only) function|GPL-restricted/,
+    "the helper is for GPL-compatible programs alone: load it with license: 'GPL', if that is its license",
+  ],
+  [
+    /reference leak|[Uu]nreleased reference(?: id=\d+ alloc_insn=(\d+))?/,
+    ([, from]) => {
+      const where = from === undefined ? '' : ` by instruction ${from}`
+      return `what was acquired${where} (a socket, a ring buffer record, a reference) is not released on every way out`
+    },
+  ],
+  [
+    /program of this type cannot use helper (\w+)#\d+/,
+    ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
+  ],
+  [
+    /unknown func (\w+)#\d+/,
+    ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
+  ],
+  [/invalid func unknown#(\d+)/, ([, number]) => `this kernel has no helper of number ${number}`],
+  [
+    /infinite loop detected|back-edge from insn|loop is not supported/,
+    'a loop must come to an end that the verifier can see: let a counter decide, with an end that is known',
+  ],
+  [
+    /BPF program is too large|program is too large\. Processed|too many instructions/,
+    'the verifier gave up after a million instructions: it follows every way through the program and every round of its loops; make it shorter, or bound it tighter',
+  ],
+  [/The sequence of \d+ jumps is too complex/, 'there are too many branches for the verifier to follow at once'],
+  [
+    /invalid access to map value|memory range|unbounded memory access/,
+    'this may be outside of the memory that the pointer stands for: bound the offset first, by comparing or by &',
+  ],
+  [
+    /(?:leaks addr|pointer comparison prohibited|only allowed for CAP_|allowed for CAP_BPF|allowed for root|is prohibited for !root|for unprivileged)/,
+    'only privileged programs may do so: the process lacks CAP_PERFMON (or CAP_BPF, CAP_SYS_ADMIN)',
+  ],
+  [
+    /invalid bpf_context access off=(-?\d+) size=(\d+)/,
+    ([, offset, size], { type, text }) => {
+      const what = /^\*\(/.test(text) ? 'written' : 'read'
+      return `the context of ${type} programs has no field of ${size} bytes at ${offset} that may be ${what}`
+    },
+  ],
+  [
+    /dereference of modified ctx ptr|variable ctx access|stores into R\d+ ctx is not allowed/,
+    'the context is used at constant offsets from the pointer that the program was given, by loads and (where a field allows it) stores of registers',
+  ],
+  [/unreachable insn/, 'nothing leads to this instruction: leave it out, or jump to it'],
+  [/jump out of range|jump into the middle/, 'the jump leads to where no instruction begins'],
+  [
+    /last insn is not an exit or jmp/,
+    'the program runs on past its last instruction: it ends with exit, or a jump back',
+  ],
+  [
+    /invalid mem access '(?:inv|scalar)'/,
+    'a number is used as an address: pointers lose what they are by arithmetic that the verifier cannot follow',
+  ],
+  [
+    /\bmisaligned\b/,
+    'this is not at a multiple of its size, and this processor, or BPF_F_STRICT_ALIGNMENT, wants it so',
+  ],
+  [
+    /At program exit the register R0 has|At subprogram exit/,
+    'what the program returns has to be in a range that goes with its type',
+  ],
+  [
+    /(?:sleepable|might sleep)/,
+    "whether a program may sleep decides what it may call: flags: ['SLEEPABLE'] makes it one that may",
+  ],
+  [
+    /R(\d+) type=(\S+) expected=(.*)/,
+    ([, register, is, expected]) =>
+      `an argument is not of the kind that is wanted: r${register} is ${is}, and ${expected} would do`,
+  ],
+  [/calling kernel function \S+ is not allowed/, 'this kernel function is not for programs of this type'],
+  [/attach_btf_id \d+ is not|is not a function|is not modifiable/, 'programs of this kind cannot be attached there'],
+]
+
+/** The likely cause of a refusal by what the verifier said last; undefined where it is none of the common ones. */
+export function causeOf(messages: readonly string[], refused: Refused): string | undefined {
+  const text = messages.join('\n')
+  for (const [pattern, cause] of CAUSES) {
+    const match = pattern.exec(text)
+    if (match !== null) return typeof cause === 'string' ? cause : cause(match, refused)
+  }
+  return undefined
+}

@@ -1,0 +1,86 @@
+import { type About, KernelError } from '../../syscalls/errno'
+import { disassemble } from '../asm'
+import type { SourceLine } from './options'
+import { causeOf } from './verifier-causes'
+import { type LastWords, lastWords, refusedInstruction } from './verifier-log'
+
+/** The instruction that the verifier refused. */
+export interface RefusedInstruction {
+  /** Counted in slots of 8 bytes, from 0, as the log does. */
+  readonly index: number
+  /** As the verifier prints it: 'r1 = *(u64 *)(r0 +0)'. */
+  readonly text: string
+  /** Its line in the source, where the code knows it. */
+  readonly source: SourceLine | undefined
+}
+
+/** What a refusal is explained by. */
+export interface RefusedProgram {
+  readonly log: string
+  readonly type: string
+  readonly insns: Uint8Array
+  readonly lines: readonly SourceLine[] | undefined
+}
+
+/**
+ * The verifier does not accept a program: with its whole log, the instruction that it refused, and the likely cause in
+ * words (`hint`) where the refusal is a common one. `code` is the errno's, EACCES or EINVAL as a rule.
+ */
+export class VerifierError extends KernelError {
+  override readonly name: string = 'VerifierError'
+  /** All that the verifier said. */
+  readonly log: string
+  /** undefined where the log tells none. */
+  readonly instruction: RefusedInstruction | undefined
+  readonly #program: RefusedProgram
+
+  /** @internal */
+  constructor(errno: number, about: About, program: RefusedProgram) {
+    const words = lastWords(program.log)
+    const instruction = instructionOf(words, program)
+    const refused = { text: instruction?.text ?? '', type: program.type }
+    const said = words.messages[0] ?? words.lines.at(-1)
+    const hint = about.subject?.hint?.(about.command, '') ?? causeOf(words.messages, refused)
+    super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
+    this.log = program.log
+    this.instruction = instruction
+    this.#program = program
+    this.message = [this.message, ...placeLines(instruction), ...saidLines(words)].join('\n')
+  }
+
+  protected override remade(about: About): VerifierError {
+    return new VerifierError(-this.errno, about, this.#program)
+  }
+}
+
+function instructionOf(words: LastWords, { insns, lines }: RefusedProgram): RefusedInstruction | undefined {
+  const index = refusedInstruction(words)
+  if (index === undefined) return undefined
+  const text = words.last?.index === index ? words.last.text : textAt(insns, index)
+  return { index, text, source: lines?.find(({ slot }) => slot === index) }
+}
+
+/** The instruction at a slot, in the verifier's words: it has not got to saying them. */
+function textAt(insns: Uint8Array, index: number): string {
+  const start = `${index}: `
+  const line = disassemble(insns, { syntax: 'kernel', numbers: true })
+    .split('\n')
+    .find((each) => each.trimStart().startsWith(start))
+  return line === undefined
+    ? ''
+    : line
+        .trimStart()
+        .slice(start.length)
+        .replace(/^\([0-9a-f]{2}\) /, '')
+}
+
+function placeLines(instruction: RefusedInstruction | undefined): string[] {
+  if (instruction === undefined) return []
+  const { index, text, source } = instruction
+  const where = `  at instruction ${index}: ${text}`
+  return source === undefined ? [where] : [where, `  from line ${source.line}, column ${source.column}: ${source.text}`]
+}
+
+function saidLines({ lines }: LastWords): string[] {
+  return ['  the verifier said:', ...lines.map((line) => `    ${line}`)]
+}

@@ -1,0 +1,148 @@
+import { type Abi, abi, keepAlive } from './abi'
+import { LE, put64 } from './attr-common'
+import { align8, checkBytes } from './buffer'
+import { bpf } from './call'
+import { errnoName, type Subject, throwKernelError } from './errno'
+import { checkFd } from './fd'
+import { BPF_PROG_TEST_RUN } from './uapi-cmd'
+
+// attr.test of union bpf_attr: the same offsets as packProgTestRun in attr-prog.ts writes.
+const PROG_FD = 0
+const RETVAL = 4
+const DATA_SIZE_IN = 8
+const DATA_SIZE_OUT = 12
+const DATA_IN = 16
+const DATA_OUT = 24
+const REPEAT = 32
+const DURATION = 36
+const CTX_SIZE_IN = 40
+const CTX_SIZE_OUT = 44
+const CTX_IN = 48
+const CTX_OUT = 56
+const FLAGS = 64
+const CPU = 68
+const BATCH_SIZE = 72
+const ATTR_BYTES = 80
+
+/** Up to CTX_OUT, FLAGS .. CPU, BATCH_SIZE: what nobody asked for is not sent to a kernel that may not know it. */
+const SIZES = { ctx: 64, cpu: 72, batch: 76 } as const
+
+/** Bytes of each buffer; 0 for none. */
+export interface TestRunSizes {
+  readonly dataIn: number
+  readonly dataOut: number
+  readonly ctxIn: number
+  readonly ctxOut: number
+}
+
+export interface TestRunSettings {
+  readonly repeat: number
+  readonly flags: number
+  readonly cpu: number
+  readonly batchSize: number
+}
+
+/**
+ * BPF_PROG_TEST_RUN of one shape, prepared once: attr and buffers live in one block of memory whose address is taken
+ * once, so that a run allocates nothing.
+ */
+export class TestRunCalls {
+  /** What the next run is given; written by the caller. A SYSCALL program's context is written back here. */
+  readonly dataIn: Uint8Array
+  readonly ctxIn: Uint8Array
+  /** What the last run gave, as far as `dataSizeOut` and `ctxSizeOut` say. */
+  readonly dataOut: Uint8Array
+  readonly ctxOut: Uint8Array
+  readonly sizes: TestRunSizes
+  readonly settings: TestRunSettings
+  readonly #view: DataView
+  readonly #seam: Abi
+  readonly #address: number
+  readonly #attrBytes: number
+
+  constructor(sizes: TestRunSizes, settings: TestRunSettings) {
+    const { repeat, flags, cpu, batchSize } = settings
+    const { dataIn, dataOut, ctxIn, ctxOut } = sizes
+    const at: number[] = []
+    let end = ATTR_BYTES
+    for (const [name, bytes] of Object.entries({ dataIn, dataOut, ctxIn, ctxOut })) {
+      checkBytes(bytes, name)
+      at.push(end)
+      end += align8(bytes)
+    }
+    const buffer = new ArrayBuffer(end)
+    this.sizes = sizes
+    this.settings = settings
+    this.#seam = abi()
+    this.#address = this.#seam.addressOf(buffer)
+    this.#view = new DataView(buffer)
+    const part = (i: number, bytes: number) => new Uint8Array(buffer, at[i], bytes)
+    this.dataIn = part(0, dataIn)
+    this.dataOut = part(1, dataOut)
+    this.ctxIn = part(2, ctxIn)
+    this.ctxOut = part(3, ctxOut)
+    const pointer = (field: number, { length, byteOffset }: Uint8Array) =>
+      put64(this.#view, field, length === 0 ? 0 : this.#address + byteOffset)
+    pointer(DATA_IN, this.dataIn)
+    pointer(DATA_OUT, this.dataOut)
+    pointer(CTX_IN, this.ctxIn)
+    pointer(CTX_OUT, this.ctxOut)
+    this.#view.setUint32(DATA_SIZE_IN, dataIn, LE)
+    this.#view.setUint32(CTX_SIZE_IN, ctxIn, LE)
+    this.#view.setUint32(REPEAT, repeat, LE)
+    this.#view.setUint32(FLAGS, flags, LE)
+    this.#view.setUint32(CPU, cpu, LE)
+    this.#view.setUint32(BATCH_SIZE, batchSize, LE)
+    this.#attrBytes = batchSize !== 0 ? SIZES.batch : flags !== 0 || cpu !== 0 ? SIZES.cpu : SIZES.ctx
+  }
+
+  /** Whether a run of these sizes and settings can be made by this block, through the seam that is in use. */
+  isFor(sizes: TestRunSizes, settings: TestRunSettings): boolean {
+    const [mine, own] = [this.sizes, this.settings]
+    return (
+      mine.dataIn === sizes.dataIn &&
+      mine.dataOut === sizes.dataOut &&
+      mine.ctxIn === sizes.ctxIn &&
+      mine.ctxOut === sizes.ctxOut &&
+      own.repeat === settings.repeat &&
+      own.flags === settings.flags &&
+      own.cpu === settings.cpu &&
+      own.batchSize === settings.batchSize &&
+      this.#seam === abi()
+    )
+  }
+
+  /** One call, of `repeat` runs. False where a buffer was too small for what there was to write; the rest was written. */
+  run(fd: number, subject: Subject): boolean {
+    checkFd(fd)
+    const view = this.#view
+    view.setUint32(PROG_FD, fd, LE)
+    // In: the room; out: what there was.
+    view.setUint32(DATA_SIZE_OUT, this.sizes.dataOut, LE)
+    view.setUint32(CTX_SIZE_OUT, this.sizes.ctxOut, LE)
+    const result = bpf(this.#seam, BPF_PROG_TEST_RUN, this.#address, this.#attrBytes)
+    keepAlive(view)
+    if (result >= 0) return true
+    if (errnoName(-result) === 'ENOSPC') return false
+    return throwKernelError(-result, { command: 'BPF_PROG_TEST_RUN', subject })
+  }
+
+  /** What the program returned, in the last run. */
+  get retval(): number {
+    return this.#view.getUint32(RETVAL, LE)
+  }
+
+  /** Nanoseconds a run, on average. */
+  get duration(): number {
+    return this.#view.getUint32(DURATION, LE)
+  }
+
+  /** The size of the packet after the run, also where there was no room for all of it. */
+  get dataSizeOut(): number {
+    return this.#view.getUint32(DATA_SIZE_OUT, LE)
+  }
+
+  get ctxSizeOut(): number {
+    return this.#view.getUint32(CTX_SIZE_OUT, LE)
+  }
+}
