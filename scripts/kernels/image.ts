@@ -70,9 +70,9 @@ export function optionsImage(folder: string, options: readonly string[]): string
 }
 
 /** The root of one guest: the archives, one behind the other, with the kernel's modules. */
-export function guestImage(folder: string, archives: readonly string[], { modules }: Kernel): string {
-  const path = join(folder, 'guest.cpio')
-  const own = join(folder, 'modules.cpio')
+export function guestImage(folder: string, archives: readonly string[], { asked, modules }: Kernel): string {
+  const path = join(folder, `guest-${asked}.cpio`)
+  const own = join(folder, `modules-${asked}.cpio`)
   const cpio = new CpioWriter(own).folder('modules')
   // Numbered: they are loaded in this order.
   for (const [i, { name, content }] of modules.entries()) cpio.file(`modules/${i}-${name}`, content)

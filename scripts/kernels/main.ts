@@ -1,5 +1,6 @@
 /** npm run test:kernels [-- VERSION...]: boots kernels of Debian under qemu and runs the specs in each. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Architecture, Debian, MissingError } from './debian'
@@ -26,6 +27,7 @@ without one: ${VERSIONS.join(', ')}. Kernels and the guests' commands are Debian
   --arch amd64|arm64   the guests' architecture; this machine's where not given
   --spec PATTERN       spec files, from the project's folder without their ending: 'spec/map/outer*'
   --grep TEXT          only specs whose title has it, as mocha's --grep
+  --jobs N             guests at the same time; as many as there are processors where not given
   --docs               write what each kernel came to, when all specs were run last, into docs/kernels.md
   --help
 `
@@ -38,6 +40,8 @@ interface Options {
   /** For mocha. */
   readonly mocha: readonly string[]
   readonly docs: boolean
+  /** Guests at the same time. */
+  readonly jobs: number
 }
 
 function options(): Options | undefined {
@@ -48,6 +52,7 @@ function options(): Options | undefined {
       spec: { type: 'string', multiple: true, default: [ALL_SPECS] },
       grep: { type: 'string' },
       docs: { type: 'boolean', default: false },
+      jobs: { type: 'string', default: `${availableParallelism()}` },
       help: { type: 'boolean', default: false },
     },
   })
@@ -60,6 +65,7 @@ function options(): Options | undefined {
     architecture: values.arch,
     versions: positionals.length > 0 ? positionals : VERSIONS,
     docs: values.docs,
+    jobs: jobsOf(values.jobs),
     isWhole: values.grep === undefined && values.spec.join() === ALL_SPECS,
     mocha: [
       ...['--timeout', '60000', '--require', './spec/support/root-hooks.js'],
@@ -68,6 +74,12 @@ function options(): Options | undefined {
       ...values.spec.map((pattern) => `${pattern}.spec.js`),
     ],
   }
+}
+
+function jobsOf(text: string): number {
+  const jobs = Number(text)
+  if (!Number.isInteger(jobs) || jobs < 1) throw new TypeError(`--jobs is a number of guests, not ${text}`)
+  return jobs
 }
 
 /** What all guests of a run have in common, and where the rest of it is put. */
@@ -141,12 +153,17 @@ async function main(): Promise<void> {
   const base = baseImage(folder, debian, given.architecture)
   const images = { folder: own, archives: [base, projectImage(own), optionsImage(own, given.mocha)] }
   const results: KernelResult[] = []
-  for (const version of given.versions) {
-    const result = await run(debian, version, images, given)
-    results.push(result)
-    if (given.isWhole) writeFileSync(resultPath(given.architecture, version), `${JSON.stringify(result, null, 2)}\n`)
-    printFailures(result)
+  const waiting = [...given.versions.entries()]
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [i, version] = next
+      const result = await run(debian, version, images, given)
+      results[i] = result
+      if (given.isWhole) writeFileSync(resultPath(given.architecture, version), `${JSON.stringify(result, null, 2)}\n`)
+      printFailures(result)
+    }
   }
+  await Promise.all(Array.from({ length: given.jobs }, work))
   if (given.docs) writeFileSync(join(ROOT, 'docs', 'kernels.md'), kernelsPage(keptResults(given.architecture)))
   printPending(results)
   printTable(results)
