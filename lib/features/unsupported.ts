@@ -30,10 +30,11 @@ export type Words = [kind: string, name?: string, type?: string]
 
 /**
  * The error to throw for one that a call has ended with: an UnsupportedError where it is certain that the kernel lacks
- * what one of the questions asks for, else the same. The kernel is asked only now.
+ * what one of the questions asks for, else the same. The kernel is asked only now. `refusals` are the codes that can mean
+ * so.
  */
-export function unsupportedOr(error: unknown, asked: () => readonly Words[]): unknown {
-  if (!(error instanceof KernelError) || error instanceof UnsupportedError || !REFUSALS.has(error.code)) return error
+export function unsupportedOr(error: unknown, asked: () => readonly Words[], refusals = REFUSALS): unknown {
+  if (!(error instanceof KernelError) || error instanceof UnsupportedError || !refusals.has(error.code)) return error
   const { ask, explained, questionOf } = questions()
   const lacking = asked()
     .map((words) => questionOf(...words))

@@ -33,7 +33,8 @@ export class Link extends Attachment {
   #pinnedAt: string | undefined
   readonly #subject: Subject
 
-  private constructor(handle: Handle, target?: string) {
+  /** @internal */
+  protected constructor(handle: Handle, target?: string) {
     super(handle)
     const info = readLink(handle.fd, { description: handle.what })
     this.#id = info.id
@@ -177,7 +178,12 @@ export function* links(): Generator<Link, void, undefined> {
  * @internal Makes a link. `target` is what messages and `inspect` call the place: 'xdp on veth0'; `asked` are the
  * features that a kernel must have for it, of which one is made certain where the kernel refuses.
  */
-export function createLink(fields: LinkCreateFields, target: string, asked: readonly Words[], hint?: Subject['hint']) {
+export function createLink(
+  fields: LinkCreateFields,
+  target: string,
+  asked: readonly Words[],
+  hint?: Subject['hint'],
+): Link {
   let fd: number
   try {
     fd = linkCreate(fields, { description: target, ...(hint && { hint }) })

@@ -1,0 +1,104 @@
+import { readFunctions } from '../elf/symbols'
+import { checkU32 } from '../map/attributes'
+import type { Attachment } from './attachment'
+import { attachToEvent, type Cookie } from './event'
+import { probeSource } from './event-source'
+import { checkForOne } from './loaded-for'
+import { checkProgram, type ProgramLike } from './program'
+
+export interface UprobeOptions {
+  /** The one process that is traced, by its id; else all that run the file. */
+  readonly pid?: number | undefined
+  /** What bpf_get_attach_cookie gives to the program: 64 bits, 0 where not given. Linux 5.15. */
+  readonly cookie?: Cookie | undefined
+  /** At the function's return, with what it returns in the registers. */
+  readonly return?: boolean | undefined
+}
+
+/** A function by the name that the file has for it, or the offset of an instruction in the file. */
+export type UserFunction = string | number
+
+/**
+ * Attaches a program of type `kprobe` to a function of an executable or a shared library: its context is struct pt_regs,
+ * the registers at that place. Also processes that begin later are traced, unless one is named.
+ *
+ * A name is looked up in the file's symbols; a number is taken as it is, and it must be an instruction's beginning.
+ *
+ * Errors: TypeError (a program of another type); ElfError (the file is no ELF file, or its code ENOENT: it has no such
+ * function); UnsupportedError (a kernel without uprobes); ENOENT (no such file), EINVAL (the offset is beyond the file, or
+ * no instruction that can be probed), ESRCH (no such process), EACCES and EPERM (kernel.perf_event_paranoid). Linux 4.17;
+ * by a link from Linux 5.15 on.
+ */
+export function attachUprobe(
+  program: ProgramLike,
+  path: string,
+  where: UserFunction,
+  options: UprobeOptions = {},
+): Attachment {
+  const { pid, cookie, return: atReturn = false } = options
+  const kind = atReturn ? 'uretprobe' : 'uprobe'
+  checkPath(path)
+  checkPid(pid)
+  const target = `${kind} ${path}:${where}`
+  const known = checkProgram(program, target, 'kprobe')
+  checkForOne(known, target)
+  const [offset = 0] = offsetsOf(path, [where])
+  const source = probeSource('uprobe')
+  const config = atReturn ? source.atReturn : 0
+  const whose = pid === undefined ? { pid: -1, cpu: 0 } : { pid, cpu: -1 }
+  const hint = (_command: string, code: string) => uprobeHint(path, code)
+  const fields = { type: source.type, name: path, offset, config, ...whose }
+  return attachToEvent(known, { fields, kind, target, cookie, hint })
+}
+
+/** The same at the function's return: `attachUprobe` with `return`. */
+export function attachUretprobe(
+  program: ProgramLike,
+  path: string,
+  where: UserFunction,
+  options: Omit<UprobeOptions, 'return'> = {},
+): Attachment {
+  return attachUprobe(program, path, where, { ...options, return: true })
+}
+
+/** Where in the file they are: the file is read where there are names among them. */
+export function offsetsOf(path: string, where: readonly UserFunction[]): number[] {
+  for (const each of where) checkUserFunction(each)
+  const named = where.some((each) => typeof each === 'string') ? readFunctions(path) : undefined
+  return where.map((each) => (typeof each === 'number' ? each : (named?.offsetOf(each) ?? 0)))
+}
+
+function checkUserFunction(where: UserFunction): void {
+  if (typeof where !== 'string' && typeof where !== 'number') {
+    throw new TypeError(`a function is a name or an offset in the file, not ${typeof where}`)
+  }
+  if (typeof where === 'number' && (!Number.isSafeInteger(where) || where < 0)) {
+    throw new RangeError(`${where} cannot be an offset in a file`)
+  }
+}
+
+export function checkPath(path: string): void {
+  if (typeof path !== 'string')
+    throw new TypeError(`the path of an executable or library is a string, not ${typeof path}`)
+  if (path === '' || path.includes('\0')) throw new RangeError(`${JSON.stringify(path)} cannot be a path`)
+}
+
+/** 0 would be the calling thread. */
+export function checkPid(pid: number | undefined): void {
+  if (pid !== undefined) checkU32('pid', pid, 1)
+}
+
+export function uprobeHint(path: string, code: string): string | undefined {
+  switch (code) {
+    case 'ENOENT':
+      return `there is no file ${path}`
+    case 'EBADF':
+      return `${path} is no regular file`
+    case 'EINVAL':
+      return `${path} is no regular file, or the offset is beyond its end, or not that of an instruction that can be probed`
+    case 'ESRCH':
+      return 'there is no such process'
+    default:
+      return undefined
+  }
+}
