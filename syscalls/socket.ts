@@ -1,6 +1,6 @@
 import { abi, keepAlive } from './abi'
 import { addressOfBytes, type Bytes } from './buffer'
-import { type Subject, throwKernelError } from './errno'
+import { errnoName, type Subject, throwKernelError } from './errno'
 import { checkFd, settleFd } from './fd'
 import { NR } from './numbers'
 
@@ -40,4 +40,49 @@ export function setSocketOption(fd: number, level: number, option: number, value
   const result = abi().syscall(NR.setsockopt, fd, level, option, address, value.byteLength)
   keepAlive(value)
   if (result < 0) throwKernelError(-result, { syscall: 'setsockopt', ...named })
+}
+
+// include/uapi/asm-generic/socket.h, which all of NR's machines share for these.
+const SOL_SOCKET = 1
+const SO_DETACH_BPF = 27
+const SO_ATTACH_BPF = 50
+const SO_ATTACH_REUSEPORT_EBPF = 52
+const SO_COOKIE = 57
+const SO_DETACH_REUSEPORT_BPF = 68
+
+/** What a program is asked at a socket: which packets it gets, or which socket of its group does. */
+const SOCKET_PROGRAMS = {
+  filter: { attach: [SO_ATTACH_BPF, 'SO_ATTACH_BPF'], detach: [SO_DETACH_BPF, 'SO_DETACH_BPF'] },
+  reuseport: {
+    attach: [SO_ATTACH_REUSEPORT_EBPF, 'SO_ATTACH_REUSEPORT_EBPF'],
+    detach: [SO_DETACH_REUSEPORT_BPF, 'SO_DETACH_REUSEPORT_BPF'],
+  },
+} as const
+export type SocketProgramKind = keyof typeof SOCKET_PROGRAMS
+
+/** SO_ATTACH_BPF (Linux 3.19) or SO_ATTACH_REUSEPORT_EBPF (4.5): in the place of a program that is there. */
+export function attachToSocket(fd: number, kind: SocketProgramKind, prog_fd: number, subject?: Subject): void {
+  checkFd(prog_fd, 'prog_fd')
+  const [option, command] = SOCKET_PROGRAMS[kind].attach
+  setSocketOption(fd, SOL_SOCKET, option, Int32Array.of(prog_fd), { command, subject })
+}
+
+/** SO_DETACH_BPF, or SO_DETACH_REUSEPORT_BPF (5.3). Errors: ENOENT (none is attached). */
+export function detachFromSocket(fd: number, kind: SocketProgramKind, subject?: Subject): void {
+  const [option, command] = SOCKET_PROGRAMS[kind].detach
+  setSocketOption(fd, SOL_SOCKET, option, Int32Array.of(0), { command, subject })
+}
+
+/** SO_COOKIE: a number that no other socket will have; undefined where the fd is none of a socket. Linux 4.12. */
+export function socketCookie(fd: number): bigint | undefined {
+  checkFd(fd)
+  const cookie = new BigUint64Array(1)
+  const length = Uint32Array.of(cookie.byteLength)
+  const [value, size] = [addressOfBytes(cookie, 'cookie'), addressOfBytes(length, 'length')]
+  const result = abi().syscall(NR.getsockopt, fd, SOL_SOCKET, SO_COOKIE, value, size)
+  keepAlive([cookie, length])
+  if (result >= 0) return cookie[0]
+  const code = errnoName(-result)
+  if (code === 'EBADF' || code === 'ENOTSOCK') return undefined
+  throwKernelError(-result, { syscall: 'getsockopt', command: 'SO_COOKIE' })
 }

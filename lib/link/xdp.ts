@@ -1,0 +1,58 @@
+import { closeFd } from '../../syscalls/fd'
+import { openRouteSocket } from '../../syscalls/netlink'
+import { type XdpMode, xdpPrograms } from '../../syscalls/route'
+import { BPF_XDP } from '../../syscalls/uapi-attach-type'
+import { type Interface, resolveInterface } from './interface'
+import { createLink, type Link } from './link'
+import { checkProgram, type ProgramLike, programLabel } from './program'
+import { describeLinkOf } from './whose'
+
+/** flags of include/uapi/linux/if_link.h */
+const MODES: Readonly<Record<XdpMode, number>> = { generic: 1 << 1, native: 1 << 2, offload: 1 << 3 }
+
+export interface XdpOptions {
+  /**
+   * By whom the program is run: by the driver, by the network stack when the packet is an skb already, or by the device.
+   * The driver where it can, else the stack, where not given.
+   */
+  readonly mode?: XdpMode | undefined
+}
+
+/**
+ * Attaches a program of type xdp to a device: it sees packets before anyone else does. `update` of the link replaces the
+ * program without a packet in between that meets none.
+ *
+ * Errors: ENODEV; EBUSY (another program is there: its id is told); EEXIST (one is there in another mode); EOPNOTSUPP
+ * (the driver has not got that mode); EINVAL (the program is for a CPUMAP, a DEVMAP or another device). Linux 5.9.
+ */
+export function attachXdp(program: ProgramLike, device: Interface, { mode }: XdpOptions = {}): Link {
+  if (mode !== undefined && !Object.hasOwn(MODES, mode)) {
+    throw new TypeError(`mode is 'native', 'generic' or 'offload', not ${JSON.stringify(mode)}`)
+  }
+  const { ifindex, label } = resolveInterface(device)
+  const where = `xdp on ${label}`
+  const { fd: prog_fd } = checkProgram(program, where, 'xdp')
+  const flags = mode === undefined ? undefined : MODES[mode]
+  const fields = { prog_fd, target_ifindex: ifindex, attach_type: BPF_XDP, flags }
+  return createLink(fields, where, [['attach', 'xdp']], (_command, code) => hint(code, ifindex, label, mode))
+}
+
+function hint(code: string, ifindex: number, label: string, mode: XdpMode | undefined): string | undefined {
+  if (code === 'EOPNOTSUPP' && mode !== undefined) return `the driver of ${label} has no ${mode} XDP`
+  if (code !== 'EBUSY' && code !== 'EEXIST') return undefined
+  const there = attachedXdp(ifindex).map(({ mode, programId }) => {
+    const link = describeLinkOf('xdp', programId)
+    return `${programLabel(programId)} (${mode}${link === undefined ? ', without a link' : `, by ${link}`})`
+  })
+  return there.length === 0 ? undefined : `${there.join(' and ')} is attached there already`
+}
+
+/** @internal */
+export function attachedXdp(ifindex: number): { readonly mode: XdpMode; readonly programId: number }[] {
+  const socket = openRouteSocket()
+  try {
+    return xdpPrograms(socket, ifindex, { description: `interface ${ifindex}` })
+  } finally {
+    closeFd(socket)
+  }
+}
