@@ -15,6 +15,8 @@ type Words = string | ((match: RegExpExecArray, refused: Refused) => string)
 const AFTER_CALL = ' (a call leaves r1 to r5 unwritten)'
 const STACK =
   'a program has 512 bytes of stack, with all the functions that call each other: use a map for what is larger'
+const UNWRITTEN =
+  'what is read from the stack has not been written on every way to here: initialise it (all bytes of it, also padding)'
 const NULL_CHECK =
   'what a lookup gives may be null: compare it with 0 first (if r0 == 0 goto out), and use it only where it is not'
 
@@ -34,16 +36,9 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
         ? 'r0 is what the program returns, and on a way to this exit nothing has been written to it'
         : `r${register} is read, and on a way to here nothing has been written to it${AFTER_CALL}`,
   ],
-  [
-    /invalid (?:indirect )?read from stack|invalid read from stack/,
-    'what is read from the stack has not been written on every way to here: initialise it (all bytes of it, also padding)',
-  ],
   [/combined stack size of \d+ calls is (\d+)/, ([, bytes]) => `${STACK}: the functions called together take ${bytes}`],
-  [
-    /invalid (?:write to )?stack (?:R\d+ )?off=(-?\d+) size=\d+/,
-    ([, offset]) =>
-      Number(offset) < 0 ? STACK : 'the stack of a program is below r10: offsets are negative, from -1 to -512',
-  ],
+  [/invalid [a-z ]*\bstack (?:type )?(?:R\d+ )?off=(-?\d+) \w*size=(\d+)/, (match) => stackCause(match)],
+  [/invalid (?:indirect )?read from stack/, UNWRITTEN],
   [/stack (?:depth|size) (?:is )?\d+.*[Tt]oo large|stack limit/, STACK],
   [
     /GPL[- ](?:restricted|only) function|GPL-restricted/,
@@ -75,11 +70,11 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   ],
   [/The sequence of \d+ jumps is too complex/, 'there are too many branches for the verifier to follow at once'],
   [
-    /invalid access to map value|memory range|unbounded memory access/,
+    /invalid access to map value|memory range|unbounded memory access|with unbounded (?:min|max) value/,
     'this may be outside of the memory that the pointer stands for: bound the offset first, by comparing or by &',
   ],
   [
-    /(?:leaks addr|pointer comparison prohibited|only allowed for CAP_|allowed for CAP_BPF|allowed for root|is prohibited for !root|for unprivileged)/,
+    /(?:leaks addr|pointer comparison prohibited|only allowed for CAP_|allowed for CAP_BPF|allowed for root|prohibited for !root|for unprivileged)/,
     'only privileged programs may do so: the process lacks CAP_PERFMON (or CAP_BPF, CAP_SYS_ADMIN)',
   ],
   [
@@ -123,6 +118,16 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/calling kernel function \S+ is not allowed/, 'this kernel function is not for programs of this type'],
   [/attach_btf_id \d+ is not|is not a function|is not modifiable/, 'programs of this kind cannot be attached there'],
 ]
+
+/** What is outside of the stack; or within it, and was not written (newer kernels say both in the same words). */
+function stackCause([, offset, size]: RegExpExecArray): string {
+  const [from, to] = [Number(offset), Number(offset) + Number(size)]
+  if (to > 0) return 'the stack of a program is below r10: offsets are negative, from -1 to -512'
+  return from < -STACK_BYTES ? STACK : UNWRITTEN
+}
+
+/** MAX_BPF_STACK */
+const STACK_BYTES = 512
 
 /** The likely cause of a refusal by what the verifier said last; undefined where it is none of the common ones. */
 export function causeOf(messages: readonly string[], refused: Refused): string | undefined {

@@ -1,0 +1,151 @@
+import { expect } from 'chai'
+import { bpf, Program, type ProgramOptions } from '../../lib'
+import { errorOf } from '../support/error'
+import { requireRoot } from '../support/kernel'
+import { recorded } from '../support/recording-abi'
+import { loadXdp, returning } from './kit'
+
+/** The error of a call that makes no system call. */
+function unasked(run: () => unknown): Error {
+  return recorded((recording) => {
+    const error = errorOf(run)
+    expect(recording.calls, 'system calls').to.deep.equal([])
+    return error
+  })
+}
+
+type Wrong = readonly [what: string, options: unknown, kind: typeof TypeError | typeof RangeError, words: string]
+
+const ok = { type: 'xdp', code: returning(2) } as const
+
+const WRONG: readonly Wrong[] = [
+  ['no options', undefined, TypeError, 'a program is loaded by'],
+  ['no type', { code: returning(2) }, TypeError, 'no program type is called undefined'],
+  ['a type that is none', { ...ok, type: 'xpd' }, TypeError, "did you mean 'xdp'?"],
+  ["the kernel's own name", { ...ok, type: 'BPF_PROG_TYPE_XDP' }, TypeError, 'no program type'],
+  [
+    'an attach type that is none',
+    { ...ok, expectedAttachType: 'xdp_devmaps' },
+    TypeError,
+    "did you mean 'xdp_devmap'?",
+  ],
+  ['a flag that is none', { ...ok, flags: ['SLEEPY'] }, TypeError, 'no program flag is called'],
+  ['flags as a number', { ...ok, flags: 16 }, TypeError, 'a list of names'],
+  ['no code', { type: 'xdp' }, TypeError, 'code is'],
+  ['code as text', { ...ok, code: 'exit' }, TypeError, 'code is'],
+  ['code of no bytes', { ...ok, code: new Uint8Array(0) }, RangeError, 'code is empty'],
+  ['code of an empty template', { ...ok, code: bpf`` }, RangeError, 'code is empty'],
+  ['half an instruction', { ...ok, code: new Uint8Array(12) }, RangeError, 'no whole number of instructions'],
+  ['too much code', { ...ok, code: new Uint8Array(8_000_008) }, RangeError, 'up to 1000000'],
+  ['a long name', { ...ok, name: 'sixteen_letters_' }, RangeError, 'up to 15'],
+  ['a name with a dash', { ...ok, name: 'a-b' }, RangeError, 'A-Z a-z 0-9 _ .'],
+  ['a name that is no text', { ...ok, name: 7 }, TypeError, 'name must be a string'],
+  ['no license', { ...ok, license: '' }, RangeError, 'license'],
+  ['a license with a NUL', { ...ok, license: 'GPL\0' }, RangeError, 'license'],
+  ['a long license', { ...ok, license: 'G'.repeat(128) }, RangeError, 'license'],
+  ['a log level', { ...ok, logLevel: 16 }, RangeError, 'logLevel'],
+  ['a log level in words', { ...ok, logLevel: 'much' }, TypeError, 'logLevel'],
+  ['an interface 0', { ...ok, ifindex: 0 }, RangeError, 'ifindex'],
+  ['a token of standard input', { ...ok, token: 0 }, RangeError, 'token'],
+  ['an fd array of numbers that are none', { ...ok, fdArray: [3, -1] }, RangeError, 'fdArray[1]'],
+  ['BTF without an fd', { ...ok, btf: {} }, TypeError, 'btf.fd'],
+  ['function records cut short', { ...ok, btf: { fd: 5, functions: new Uint8Array(9) } }, RangeError, 'func_info'],
+  ['attachTo where it is of no use', { ...ok, attachTo: 'vfs_read' }, TypeError, 'take no attachTo'],
+  ['no expected attach type', { ...ok, type: 'cgroup_sock_addr' }, TypeError, "such as 'cgroup_inet4_connect'"],
+  ['tracing of nothing', { ...ok, type: 'tracing', expectedAttachType: 'trace_fentry' }, TypeError, 'attachTo'],
+  ['tracing of no kind', { ...ok, type: 'tracing', attachTo: 'vfs_read' }, TypeError, 'expectedAttachType'],
+  ['lsm of nothing', { ...ok, type: 'lsm' }, TypeError, "'socket_create'"],
+  ['ext of a name', { ...ok, type: 'ext', attachTo: 'main' }, TypeError, '{ program, function }'],
+  ['ext of no fd', { ...ok, type: 'ext', attachTo: { program: {}, function: 'main' } }, TypeError, 'attachTo.program'],
+  ['struct_ops of a name', { ...ok, type: 'struct_ops', attachTo: 'tcp_congestion_ops' }, TypeError, 'member'],
+  ['a BTF id of 0', { ...ok, type: 'lsm', attachTo: { btfId: 0 } }, RangeError, 'attachTo.btfId'],
+]
+
+describe('arguments that are wrong', () => {
+  for (const [what, options, kind, words] of WRONG) {
+    it(`Program.load refuses ${what}, and asks no kernel`, () => {
+      const error = unasked(() => Program.load(options as ProgramOptions))
+      expect(error).to.be.instanceOf(kind)
+      expect(error.message).to.include(words)
+    })
+  }
+
+  it('Program.load tells a label that is nowhere', () => {
+    const code = bpf`
+      goto nowhere
+      exit`
+    expect(unasked(() => loadXdp({ code })).message).to.include('there is no label nowhere')
+  })
+
+  it('Program has no public constructor', () => {
+    const Constructor = Program as unknown as new () => Program
+    expect(() => new Constructor()).to.throw(TypeError, 'Program.load')
+  })
+
+  it('Program.fromId and fromFd refuse what is no id and no fd', () => {
+    for (const id of [0, -1, 1.5, 2 ** 32]) expect(unasked(() => Program.fromId(id))).to.be.instanceOf(RangeError)
+    for (const fd of [0, -1, 2 ** 31]) expect(unasked(() => Program.fromFd(fd))).to.be.instanceOf(RangeError)
+    expect(unasked(() => Program.fromId('7' as unknown as number))).to.be.instanceOf(TypeError)
+  })
+
+  describe('of a run', () => {
+    let xdp: Program
+    let tracepoint: Program
+
+    before(function () {
+      requireRoot(this)
+      xdp = loadXdp()
+      tracepoint = Program.load({ type: 'raw_tracepoint', code: returning(0) })
+    })
+    after(() => {
+      xdp?.close()
+      tracepoint?.close()
+    })
+
+    const packet = new Uint8Array(64)
+    type WrongRun = readonly [what: string, on: 'xdp' | 'tracepoint', options: object, kind: unknown, words: string]
+    const RUNS: readonly WrongRun[] = [
+      ['no packet', 'xdp', {}, TypeError, 'data is missing'],
+      ['a packet without a header', 'xdp', { data: packet.subarray(51) }, RangeError, 'from 14 bytes on'],
+      ['a packet of numbers', 'xdp', { data: [1, 2] }, TypeError, 'data must be a Uint8Array'],
+      ['no rounds', 'xdp', { data: packet, repeat: 0 }, RangeError, 'repeat'],
+      ['half a round', 'xdp', { data: packet, repeat: 1.5 }, RangeError, 'repeat'],
+      ['a CPU of its own', 'xdp', { data: packet, cpu: 0 }, TypeError, 'no cpu'],
+      ['a flag that is none', 'xdp', { data: packet, flags: ['LIVE'] }, TypeError, 'no flag of a run'],
+      ['room below zero', 'xdp', { data: packet, dataOutSize: -1 }, RangeError, 'dataOutSize'],
+      ['a context of text', 'xdp', { data: packet, ctx: 'lo' }, TypeError, 'ctx is a Uint8Array'],
+      ['a context beyond all', 'xdp', { data: packet, ctx: new Uint8Array(4097) }, RangeError, 'up to 4096'],
+      ['a packet', 'tracepoint', { data: packet }, TypeError, 'given no packet'],
+      ['rounds', 'tracepoint', { repeat: 2 }, TypeError, 'no repeat'],
+      ['13 arguments', 'tracepoint', { ctx: new BigUint64Array(13) }, RangeError, 'up to 96'],
+      ['a CPU below zero', 'tracepoint', { cpu: -1 }, RangeError, 'cpu'],
+    ]
+    for (const [what, on, options, kind, words] of RUNS) {
+      it(`${on === 'xdp' ? 'an' : 'a'} ${on} program refuses ${what}, and asks no kernel`, () => {
+        const program = on === 'xdp' ? xdp : tracepoint
+        for (const run of [() => program.run(options), () => program.runner(options)]) {
+          const error = unasked(run)
+          expect(error).to.be.instanceOf(kind as typeof TypeError)
+          expect(error.message).to.include(words)
+        }
+      })
+    }
+
+    it('a closed program says so', () => {
+      const program = loadXdp()
+      const runner = program.runner({ data: packet })
+      program.close()
+      program.close()
+      for (const use of [
+        () => program.run({ data: packet }),
+        () => runner.run(),
+        () => program.info(),
+        () => program.fd,
+      ]) {
+        const error = unasked(use)
+        expect((error as Error & { code?: string }).code).to.equal('ERR_EBPF_CLOSED')
+      }
+      expect(`${program}`).to.equal('Program')
+    })
+  })
+})
