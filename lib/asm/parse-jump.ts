@@ -144,7 +144,8 @@ function callNumber(parser: Parser, at: number, number: Constant): undefined {
 /** `bpf_map_lookup_elem#1`, as the kernel writes calls; of kernel functions the number is the BTF id. */
 function callNumbered(parser: Parser, at: number, name: string): undefined {
   parser.expect('#')
-  const number = bounded(parser, at, constant(parser), -(2 ** 31), 2 ** 31 - 1, 'a number of 32 bits')
+  const numberAt = parser.position
+  const number = bounded(parser, numberAt, constant(parser), -(2 ** 31), 2 ** 31 - 1, 'a number of 32 bits')
   const helper = helperNumber(name)
   if (name === 'unknown' || helper === number) return callHelper(parser, number)
   if (helper !== undefined) {

@@ -95,7 +95,7 @@ function parseMap(parser: Parser, dst: number): undefined {
   parser.expect(']')
   const isFd = word === 'fd'
   const isValue = parser.take('[0]') || parser.next === PLUS
-  const offset = isValue && parser.take('+') ? field(parser, -(2 ** 31), 2 ** 32 - 1) | 0 : 0
+  const offset = isValue && parser.take('+') ? field(parser, 0, 2 ** 32 - 1) | 0 : 0
   const src = isValue
     ? isFd
       ? BPF_PSEUDO_MAP_VALUE

@@ -45,7 +45,7 @@ export class ArrayMap<V> extends ArrayTable<V> {
    * Where an element is in memory: put into code (`r1 = ${globals.at(0)} ll`), it gives a program the address without a
    * lookup. The kernel has addresses of arrays of one element alone, so the index is 0. Linux 5.2. Errors: RangeError.
    */
-  at(index: number): { readonly map: this; readonly offset: number } {
+  at(index: number): { readonly map: ArrayMap<V>; readonly offset: number } {
     // array_map_direct_value_addr of kernel/bpf/arraymap.c
     if (this.maxEntries !== 1) {
       throw new RangeError(`the kernel gives addresses in arrays of one element, and this one has ${this.maxEntries}`)

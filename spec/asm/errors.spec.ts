@@ -92,9 +92,17 @@ describe('AssemblyError', () => {
     ['*(u8 *)(r1 + 0) = 256', 19, '256 does not fit 8 bits: it is from -128 to 255'],
     ['*(u16 *)(r1 + 0) = -32769', 20, 'does not fit 16 bits'],
     ['*(u64 *)(r1 + 0) = 0xffffffff', 20, 'load it into a register with ll, and store that'],
+    ['r1 = "123456789" ll', 6, '9 bytes of text do not fit into 8'],
+    ['r1 = "abc"', 6, 'a string constant in a register takes 64 bits: add ll'],
+    ['r1 += "abc"', 7, 'a string constant stands where bytes are stored'],
+    ['r1 = map[fd:5][0]+-1 ll', 19, 'does not fit 32 bits'],
     ['*(u32 *)(r1 + 0) = "abcde"', 20, '5 bytes of text do not fit into 4'],
     ['r1 = *(u32 *)(r2 + 32768)', 18, '32768 does not fit an offset of 16 bits: it is from -32768 to 32767'],
     ['goto +32768', 6, '32768 does not fit a jump of 16 bits'],
+    ['call 2147483648', 6, 'does not fit the number of a helper'],
+    ['call unknown#2147483648', 14, 'does not fit a number of 32 bits'],
+    ['ld_pseudo r1, 16, 0', 15, 'does not fit the 4 bits of src_reg'],
+    ['r1 = map[fd:2147483648] ll', 13, 'does not fit 32 bits'],
     ['call -2147483649', 6, 'does not fit a jump of 32 bits'],
     ['r1 = addr_space_cast(r2, 65536, 0)', 26, 'does not fit an address space'],
     // what cannot be together
@@ -115,6 +123,8 @@ describe('AssemblyError', () => {
     ['lock *(u16 *)(r1 + 0) += r2', 7, 'atomic operations are done on u32 and u64 alone'],
     ['r2 = atomic_fetch_add((u64 *)(r1 + 0), r3)', 40, 'the old value comes back in the register that was given'],
     ['r2 = cmpxchg_64(r1 + 0, r0, r3)', 1, 'the old value comes back in r0'],
+    ['w0 = cmpxchg_64(r1 + 0, r0, r2)', 1, 'this is r0 on both sides'],
+    ['w2 = xchg_64(r1 + 0, r2)', 1, 'this is r2 on both sides'],
     ['r0 = cmpxchg_64(r1 + 0, r2, r3)', 25, 'what is compared with is always in r0'],
     ['r2 = atomic64_xchg((u32 *)(r1 + 0), r2)', 20, 'this operation is done on u64'],
     // names
@@ -183,6 +193,7 @@ describe('AssemblyError', () => {
 
   it('neither bpf nor assemble takes the other’s argument', () => {
     expect(() => bpf('exit' as never)).to.throw(TypeError, 'assemble()')
+    expect(() => bpf(['exit'] as never)).to.throw(TypeError, 'assemble()')
     expect(() => assemble(['exit'] as never)).to.throw(TypeError, 'string')
   })
 })

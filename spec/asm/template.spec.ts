@@ -115,6 +115,16 @@ describe('bpf`...`', () => {
       'r1 = btf[id:400] ll',
       'r2 = btf[id:401,fd:21] ll',
     ])
+    expect(
+      String(code)
+        .split('\n')
+        .map((line) => line.trim()),
+    ).to.deep.equal([
+      'call kernel-function#100',
+      ...[`call \${{ btfId: 200, module: modules[0] }}`, `call \${{ btfId: 300, module: modules[1] }}`],
+      `call \${{ btfId: 201, module: modules[0] }}`,
+      ...['r1 = btf[id:400] ll', `r2 = \${{ btfId: 401, module }} ll`],
+    ])
     expect(code.modules).to.deep.equal([first, second])
     expect(code.maps).to.deep.equal([])
   })
@@ -239,6 +249,57 @@ describe('bpf`...`', () => {
       out: exit`.bytes(),
       'a function has no text around it',
     ).to.throw('there is no label out')
+  })
+
+  it('functions have functions of their own', () => {
+    const outer = bpf`
+      outer:
+        call inner
+        if r0 == 0 goto done
+        r0 = 1
+      done:
+        exit
+      inner:
+        r0 = 0
+        exit`
+    const code = bpf`
+        call ${outer}
+        exit`
+    expect(code.functions).to.deep.equal([
+      { name: 'main', offset: 0 },
+      { name: 'outer', offset: 2 },
+      { name: 'inner', offset: 6 },
+    ])
+    const lines = [
+      '  call outer',
+      '  exit',
+      'outer:',
+      '  call inner',
+      '  if r0 == 0 goto done',
+      '  r0 = 1',
+      'done:',
+      '  exit',
+    ]
+    expect(String(code).split('\n')).to.deep.equal([...lines, 'inner:', '  r0 = 0', '  exit'])
+    expect(textOf(code)).to.deep.equal(textOf(assemble(String(code))))
+  })
+
+  it('the greatest numbers that fit', () => {
+    expect(
+      textOf(bpf`call ${{ btfId: 2 ** 31 - 1 }}
+      r1 = ${{ btfId: 2 ** 31 - 1 }} ll
+      r2 = ${{ map: new Opened(7), offset: 2 ** 32 - 1 }} ll
+      r3 = ${Number.MAX_SAFE_INTEGER} ll
+      r4 = ${Number.MIN_SAFE_INTEGER} ll
+      r5 = ${-(2n ** 63n)} ll`),
+    ).to.deep.equal([
+      'call kernel-function#2147483647',
+      'r1 = btf[id:2147483647] ll',
+      'r2 = map[fd:7][0]+4294967295 ll',
+      'r3 = 0x1fffffffffffff ll',
+      'r4 = 0xffe0000000000001 ll',
+      'r5 = 0x8000000000000000 ll',
+    ])
   })
 
   it('a function may call itself by its label', () => {

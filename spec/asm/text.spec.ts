@@ -128,6 +128,8 @@ const TABLE: readonly [llvm: string, kernel: string, others: readonly string[], 
     ['call 1', 'call 0x1', 'call unknown#1'],
     [0x85, 0, 0, 0, 1],
   ],
+  ['call bpf_unspec', 'call bpf_unspec#0', ['call 0'], [0x85, 0, 0, 0, 0]],
+  ['call 2147483647', 'call unknown#2147483647', [], [0x85, 0, 0, 0, 0x7fffffff]],
   ['call 500', 'call unknown#500', [], [0x85, 0, 0, 0, 500]],
   ['call +7', 'call pc+7', ['call pc+7#bpf_prog_1234_f'], [0x85, 0, 1, 0, 7]],
   ['call kernel-function#1234', 'call kernel-function#1234', ['call bpf_iter_num_new#1234'], [0x85, 0, 2, 0, 1234]],
@@ -143,7 +145,7 @@ const TABLE: readonly [llvm: string, kernel: string, others: readonly string[], 
     [0, 0, 0, 0, 0x11223344],
   ],
   ['r1 = 0xffffffffffffffff ll', 'r1 = 0xffffffffffffffff ll', ['r1 = -1 ll'], [0x18, 1, 0, 0, -1], [0, 0, 0, 0, -1]],
-  ['r1 = 0xffffffff ll', 'r1 = 0xffffffff ll', [], [0x18, 1, 0, 0, -1], [0, 0, 0, 0, 0]],
+  ['r1 = 0xffffffff ll', 'r1 = 0xffffffff ll', ['ld_pseudo r1, 0, 0xffffffff'], [0x18, 1, 0, 0, -1], [0, 0, 0, 0, 0]],
   [
     'r1 = map[fd:5] ll',
     'r1 = map[fd:5] ll',
@@ -186,6 +188,35 @@ describe('the text of each instruction', () => {
     expect([...assemble(`.8byte 0x${value.toString(16)}`).bytes()]).to.deep.equal(bytes)
   })
 
+  it('labels: functions by what calls them, places by what jumps there', () => {
+    const code = assemble(`
+      if r1 == 0 goto +3
+      call +3
+      r2 = subprog[+2] ll
+      goto -5
+      exit
+      r0 = 0
+      goto +1
+      goto -6
+      may_goto +100`)
+    expect(disassemble(code.bytes(), { labels: true }).split('\n')).to.deep.equal([
+      'L0:',
+      '  if r1 == 0 goto L4',
+      '  call func_5',
+      '  r2 = func_5 ll',
+      'L4:',
+      '  goto L0',
+      'func_5:',
+      '  exit',
+      '  r0 = 0',
+      '  goto L9',
+      // the second slot of a constant
+      '  goto -6',
+      'L9:',
+      '  may_goto +100',
+    ])
+  })
+
   it('says why bytes are no instruction, and leaves them as they are', () => {
     const reason = (...fields: Fields): string => disassemble(Uint8Array.from(bytesOf(fields))).split(' // ')[1] ?? ''
     expect(reason(0xff, 0, 0, 0, 0)).to.equal('no instruction has this opcode')
@@ -200,6 +231,15 @@ describe('the text of each instruction', () => {
     ] as Fields[]) {
       expect(reason(...fields), String(fields)).to.equal('bits are set that this instruction does not use')
     }
+  })
+
+  it('both slots of a constant of 64 bits stay as they are where it has no meaning', () => {
+    const bytes = bytesOf([0x18, 1, 1, 0, 5], [0, 0, 0, 0, 9], [0x95, 0, 0, 0, 0])
+    const lines = disassemble(Uint8Array.from(bytes)).split('\n')
+    expect(lines[0]).to.match(/^\.8byte 0x[0-9a-f]{16} \/\/ bits are set/)
+    expect(lines[1]).to.match(/^\.8byte 0x[0-9a-f]{16} \/\/ its second slot$/)
+    expect(lines[2]).to.equal('exit')
+    expect([...assemble(lines.join('\n')).bytes()]).to.deep.equal(bytes)
   })
 
   it('what only the kernel writes is printed on demand', () => {
