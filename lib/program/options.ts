@@ -66,8 +66,9 @@ export interface ProgramOptions {
   /** A token that gives the right to load it. Linux 6.9. */
   readonly token?: HasFd
   /**
-   * The verifier's log also of a program that it accepts, as `program.log`: 1 for its instructions, 2 for every state, 4
-   * for figures; these add up. Without it there is a log only of what is refused.
+   * The verifier's log also of a program that it accepts, as `program.log`: 1 for how much there was to look at, 2 for
+   * every instruction and what is known of registers there, 4 for more figures; these add up. Without it there is a log
+   * only of what is refused.
    */
   readonly logLevel?: number
 }
