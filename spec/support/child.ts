@@ -2,9 +2,11 @@
 import { type SpawnSyncReturns, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { LOADER_OPTIONS } from './compiled'
+import { LOADER_OPTIONS, SCALE } from './compiled'
 
 const ROOT = join(__dirname, '../..')
+/** How long a child may take. */
+const LIMIT_MS = Math.min(15_000 / SCALE, 50_000)
 const ARGUMENTS = [...LOADER_OPTIONS, '--expose-gc', '-e']
 
 /** What the function that runs there is given. Nothing else of the spec's is there: it goes over as text. */
@@ -36,7 +38,7 @@ function environment(options: ChildOptions) {
 /** Runs the function in a child process, and waits for its end, 15 s at most. */
 export function inChild(run: (there: There) => unknown, options: ChildOptions = {}): SpawnSyncReturns<string> {
   const { stdio = 'pipe' } = options
-  const settings = { ...environment(options), stdio, encoding: 'utf8', timeout: 15_000 } as const
+  const settings = { ...environment(options), stdio, encoding: 'utf8', timeout: LIMIT_MS } as const
   return spawnSync(process.execPath, [...ARGUMENTS, script(run, options)], settings)
 }
 
@@ -51,7 +53,7 @@ export async function inChildAsync(run: (there: There) => unknown, options: Chil
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS)
   const [status, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
   clearTimeout(timer)
   return { stdout, stderr, status, signal }

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { type Abi, abi } from '../../syscalls'
 import { LE } from '../../syscalls/attr-common'
 import { NR } from '../../syscalls/numbers'
+import { SCALE } from '../support/compiled'
 import { type Fifo, openFifo } from '../support/fifo'
 import { collect } from '../support/gc'
 import { eventually, needs } from '../support/kernel'
@@ -150,7 +151,7 @@ describe('the seam over libc', () => {
 
     /** A call that ends when something is written to the fifo, and by itself after some seconds. */
     const waiting = (events: ArrayBuffer) =>
-      libc.syscallAsync(NR.epoll_pwait, [epoll, libc.addressOf(events), 1, 5000, 0, 8], [events])
+      libc.syscallAsync(NR.epoll_pwait, [epoll, libc.addressOf(events), 1, 5000 / SCALE, 0, 8], [events])
 
     it('takes any number of calls: koffi refuses more than 256', async () => {
       const calls = Array.from({ length: 1000 }, () => libc.syscallAsync(NR.close, [NO_FD, 0, 0], []))
