@@ -22,7 +22,7 @@ export interface EventTarget {
   /** What messages call it: 'kprobe do_unlinkat'. */
   readonly target: string
   readonly cookie: Cookie | undefined
-  /** What most likely is wrong where the event is refused. */
+  /** What most likely is wrong where the event is refused ('perf_event_open'), or the program at it. */
   readonly hint?: Subject['hint']
 }
 
@@ -32,17 +32,18 @@ export interface EventTarget {
  */
 export function attachToEvent(program: KnownProgram, where: EventTarget): Link | EventAttachment {
   const { target, hint } = where
+  const cookie = where.cookie === undefined ? 0n : checkU64('cookie', where.cookie)
   const subject: Subject = { description: target, ...(hint && { hint }) }
   const event = perfEventOpen(where.fields, subject)
   let owned = true
   try {
-    const link = linkToEvent(program, event, where)
+    const link = linkToEvent(program, event, cookie, where)
     if (link !== undefined) {
       enable(event, link)
       return link
     }
-    perfEventSetProgram(event, program.fd, { description: target })
-    perfEventEnable(event, { description: target })
+    perfEventSetProgram(event, program.fd, subject)
+    perfEventEnable(event, subject)
     owned = false
     return new EventAttachment(event, program.id, where)
   } finally {
@@ -51,12 +52,16 @@ export function attachToEvent(program: KnownProgram, where: EventTarget): Link |
 }
 
 /** undefined where the kernel has no links to events, and the program is not to be given a cookie. */
-function linkToEvent(program: KnownProgram, event: number, { target, cookie }: EventTarget): Link | undefined {
-  const bpf_cookie = cookie === undefined ? 0n : checkU64('cookie', cookie)
+function linkToEvent(
+  program: KnownProgram,
+  event: number,
+  bpf_cookie: bigint,
+  { target, hint }: EventTarget,
+): Link | undefined {
   const union = { member: 'perf_event', bpf_cookie } as const
   const fields = { prog_fd: program.fd, target_fd: event, attach_type: BPF_PERF_EVENT, union }
   try {
-    return createLink(fields, target, [['bpfCookie']])
+    return createLink(fields, target, [['bpfCookie']], hint)
   } catch (error) {
     if (error instanceof UnsupportedError && bpf_cookie === 0n) return undefined
     throw error

@@ -35,7 +35,7 @@ export function attachKprobe(program: ProgramLike, name: string, options: Kprobe
   const source = probeSource('kprobe')
   const config = atReturn ? source.atReturn : 0
   const fields = { type: source.type, name, offset, config, pid: -1, cpu: 0 }
-  const hint = (_command: string, code: string) => kprobeHint(name, code)
+  const hint = (command: string, code: string) => (command !== 'perf_event_open' ? undefined : kprobeHint(name, code))
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }
 

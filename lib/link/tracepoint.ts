@@ -20,8 +20,8 @@ export interface CookieOptions {
  * record that events/<category>/<name>/format in tracefs describes. It is run on every CPU, for every process.
  *
  * Errors: TypeError (a program of another type); ENOENT (no such tracepoint, or tracefs is not mounted, which has their
- * numbers), EACCES and EPERM (kernel.perf_event_paranoid, or tracefs is for root), EINVAL (the program reads beyond the
- * record), E2BIG (64 programs are there already). Linux 4.7; by a link, and with a cookie, from Linux 5.15 on.
+ * numbers), EACCES (the program reads beyond the record; or as EPERM: kernel.perf_event_paranoid, or tracefs is for root),
+ * E2BIG (64 programs are there already). Linux 4.7; by a link, and with a cookie, from Linux 5.15 on.
  */
 export function attachTracepoint(
   program: ProgramLike,
@@ -32,8 +32,10 @@ export function attachTracepoint(
   const target = `tracepoint ${category}:${name}`
   const known = checkProgram(program, target, 'tracepoint')
   const config = tracepointId(category, name)
-  const hint = (_command: string, code: string) =>
-    code === 'EINVAL' ? 'the program reads beyond what this tracepoint records' : undefined
+  const hint = (command: string, code: string) =>
+    code === 'EACCES' && command !== 'perf_event_open'
+      ? 'the program reads beyond what this tracepoint records'
+      : undefined
   // perf_event_open wants a CPU, and the program is run on all of them (perf_event_attach_bpf_prog).
   const fields = { type: PERF_TYPE_TRACEPOINT, config, pid: -1, cpu: 0 }
   return attachToEvent(known, { fields, kind: 'tracepoint', target, cookie, hint })

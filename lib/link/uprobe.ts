@@ -46,7 +46,7 @@ export function attachUprobe(
   const source = probeSource('uprobe')
   const config = atReturn ? source.atReturn : 0
   const whose = pid === undefined ? { pid: -1, cpu: 0 } : { pid, cpu: -1 }
-  const hint = (_command: string, code: string) => uprobeHint(path, code)
+  const hint = (command: string, code: string) => (command !== 'perf_event_open' ? undefined : uprobeHint(path, code))
   const fields = { type: source.type, name: path, offset, config, ...whose }
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }

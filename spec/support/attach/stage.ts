@@ -1,5 +1,5 @@
 /** What a spec attaches: its maps, programs and links, and what it changes on the machine, undone at its end. */
-import { ArrayMap, u64 } from '../../../lib'
+import { ArrayMap, Program, type ProgramOptions, u64 } from '../../../lib'
 import { type ProgLoadFields, progLoad, tryProgLoad } from '../../../syscalls/bpf-prog'
 import { errnoName } from '../../../syscalls/errno'
 import { closeFd } from '../../../syscalls/fd'
@@ -47,6 +47,11 @@ export class Stage {
     return Number(this.counters.get(index))
   }
 
+  /** Loads a program by the library. */
+  program(options: ProgramOptions): Program {
+    return this.using(Program.load(options))
+  }
+
   /** Loads a program; what the verifier says of one that it refuses is in the error. */
   load(fields: Omit<ProgLoadFields, 'insns' | 'license'>, code: Code): number {
     const program: ProgLoadFields = { prog_name: 'attach_spec', ...fields, insns: code.bytes(), license: 'GPL' }
@@ -62,8 +67,9 @@ export class Stage {
   /**
    * Closes the link; from then on what ran the program no longer does. `trigger` is what made it count, in slot `index`.
    */
-  async detach(link: number, trigger: () => unknown, index = 0): Promise<void> {
-    this.close(link)
+  async detach(link: number | { close(): void }, trigger: () => unknown, index = 0): Promise<void> {
+    if (typeof link === 'number') this.close(link)
+    else link.close()
     await eventually(async () => {
       const before = this.count(index)
       await trigger()

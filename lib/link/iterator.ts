@@ -1,0 +1,132 @@
+import type { Readable } from 'node:stream'
+import { iterCreate, linkCreate } from '../../syscalls/bpf-link'
+import type { Subject } from '../../syscalls/errno'
+import { checkKind } from '../../syscalls/fd'
+import { CGROUP_ORDERS, type CgroupOrder, type IterInfo, packIterInfo } from '../../syscalls/iter-info'
+import { BPF_TRACE_ITER } from '../../syscalls/uapi-attach-type'
+import { checkKnown } from '../features/names'
+import { unsupportedOr } from '../features/unsupported'
+import { fdOf, type HasFd } from '../handle/fd-of'
+import { Handle } from '../handle/handle'
+import { checkU32 } from '../map/attributes'
+import { type Cgroup, withCgroup } from './cgroup'
+import { Link } from './link'
+import { loadedFor } from './loaded-for'
+import { checkProgram, type ProgramLike } from './program'
+import { readAll, streamOf } from './reading'
+
+/** What an iterator goes through, where that is not everything of its kind. */
+export type IteratorTarget =
+  /** The entries of a map: for `bpf_map_elem`, `bpf_sk_storage_map` and `sockmap`, which need one. */
+  | { readonly map: HasFd }
+  /** A cgroup, and those below or above it. Linux 6.1. */
+  | { readonly cgroup: Cgroup; readonly order?: CgroupOrder | undefined }
+  /** The threads of one process. Linux 6.1. */
+  | { readonly pid: number }
+  /** One thread. Linux 6.1. */
+  | { readonly thread: number }
+
+/**
+ * Attaches a program of type `tracing`, loaded with expectedAttachType `trace_iter`, to the iterator that it was loaded
+ * for: it is run when the link is read, once for each object of the kind (a task, a map, an entry), and writes text by
+ * bpf_seq_write or bpf_seq_printf. Without a target it goes through all of them.
+ *
+ * Errors: TypeError (a program of another type or attach type); UnsupportedError; EBADF (this iterator needs a map),
+ * EINVAL (it takes no such target, or a map of another type), ESRCH (no such process), EACCES (the program reads more of
+ * the map's keys or values than there is), EPERM. Linux 5.8.
+ */
+export function attachIterator(program: ProgramLike, target?: IteratorTarget): IteratorLink {
+  const known = checkProgram(program, 'an iterator', 'tracing')
+  loadedFor(known, 'an iterator', ['trace_iter'], 'trace_iter')
+  const create = (info?: IterInfo): IteratorLink => {
+    const union = info && ({ member: 'iter', iter_info: packIterInfo(info) } as const)
+    const subject = { description: 'an iterator', hint: (_command: string, code: string) => iterHint(code, target) }
+    try {
+      return IteratorLink.over(linkCreate({ prog_fd: known.fd, attach_type: BPF_TRACE_ITER, union }, subject))
+    } catch (error) {
+      throw unsupportedOr(error, () => [['attach', 'iter']])
+    }
+  }
+  if (target === undefined) return create()
+  if (typeof target !== 'object' || target === null) throw new TypeError('the target of an iterator is such as { map }')
+  if ('map' in target) {
+    const map_fd = fdOf(target.map, 'map')
+    checkKind(map_fd, 'bpf-map')
+    return create({ map_fd })
+  }
+  if ('cgroup' in target) {
+    const { order = 'descendants-pre' } = target
+    checkKnown('order of cgroups', order, Object.keys(CGROUP_ORDERS))
+    return withCgroup(target.cgroup, (cgroup_fd) => create({ order: CGROUP_ORDERS[order], cgroup_fd }))
+  }
+  if ('pid' in target) {
+    checkU32('pid', target.pid, 1)
+    return create({ pid: target.pid })
+  }
+  checkU32('thread', target.thread, 1)
+  return create({ tid: target.thread })
+}
+
+function iterHint(code: string, target: IteratorTarget | undefined): string | undefined {
+  switch (code) {
+    case 'EBADF':
+      return 'this iterator goes through a map: { map } says which'
+    case 'ESRCH':
+      return 'there is no such process or thread'
+    case 'EACCES':
+      return "the program reads more of the map's keys or values than they have"
+    case 'EINVAL':
+      return target === undefined
+        ? "this iterator needs a target, or the program was not loaded with expectedAttachType 'trace_iter'"
+        : "this iterator takes no such target (processes and cgroups came with Linux 6.1), or a map of another type, or the program was not loaded with expectedAttachType 'trace_iter'"
+    default:
+      return undefined
+  }
+}
+
+/**
+ * A link to an iterator: reading it is what runs the program. Each reading goes through everything anew. Pinned, it is a
+ * file whose text `cat` reads.
+ */
+export class IteratorLink extends Link {
+  /** @internal Takes over the fd of a link. */
+  static over(fd: number): IteratorLink {
+    const handle = new Handle(fd, 'a link to an iterator')
+    try {
+      return new IteratorLink(handle)
+    } catch (error) {
+      handle.close()
+      throw error
+    }
+  }
+
+  /** All that the program writes, as text. Errors: E2BIG (it writes more than 32 KiB for one object), EMFILE. */
+  read(): string {
+    const handle = this.#open()
+    try {
+      return readAll(handle, this.#reading()).toString('utf8')
+    } finally {
+      handle.close()
+    }
+  }
+
+  /**
+   * The same as a stream, off the event loop's thread: of Buffers, or of strings with `encoding`. It has an fd of its own,
+   * which ends with it: read it to its end, or `destroy()` it. Errors come as its 'error' event.
+   */
+  stream(options: { readonly encoding?: BufferEncoding | undefined } = {}): Readable {
+    return streamOf(this.#open(), this.#reading(), options.encoding)
+  }
+
+  #open(): Handle {
+    return new Handle(iterCreate(this.fd, this.#reading()), `a reading of ${this.description}`)
+  }
+
+  #reading(): Subject {
+    return { description: this.description, hint: (_command, code) => readHint(code) }
+  }
+}
+
+function readHint(code: string): string | undefined {
+  return code === 'E2BIG' ? 'the program writes more than 32 KiB for one object' : undefined
+}
