@@ -3,9 +3,8 @@ import { release } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { HashMap, HashOfMaps, mapIds, u32, u64 } from '../../lib'
+import { defineStory, type Say, wholeNumber } from '../support/story'
 import { barChart, bold, dim, duration } from '../support/terminal'
-
-export type Say = (line: string) => void
 
 /** What the inner maps look like: the template, as data. */
 const Inner = HashMap.spec({ key: u32, value: u32, maxEntries: 128 })
@@ -19,6 +18,17 @@ export interface Told {
   readonly singleMs: number
   readonly batchMs: number
 }
+
+export const story = defineStory({
+  summary: 'the life of a map of maps, step by step: what `npm start` tells',
+  usage: `
+An inner map is installed, read through its id, replaced under a reader, and deleted; then a thousand of them
+one by one against all in one batch.
+
+  --many N    how many are installed in the race (1000), up to 1024`,
+  options: { many: { type: 'string', default: `${MANY}` } },
+  tell: (say, { many }) => tell(say, wholeNumber('many', many, 1, 1024)),
+})
 
 /** The life of a map-in-map, step by step; every line shows what the kernel answered. */
 export async function tell(say: Say, many = MANY): Promise<Told> {

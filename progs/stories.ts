@@ -1,0 +1,7 @@
+import { story as mapInMap } from './map-in-map/story'
+import type { Story } from './support/story'
+
+/** Every story by the name that `npm run story -- NAME` knows it by. Importing them does nothing. */
+export const STORIES: Readonly<Record<string, Story>> = {
+  'map-in-map': mapInMap,
+}
