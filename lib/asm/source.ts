@@ -8,6 +8,8 @@ export const HOLE_CODE = HOLE.charCodeAt(0)
 export class Source {
   readonly text: string
   readonly #holes = new Map<number, number>()
+  /** Where each line begins: kept, as the lines of a whole program are asked for one by one. */
+  #starts: readonly number[] | undefined
 
   constructor(
     parts: readonly string[],
@@ -33,13 +35,13 @@ export class Source {
 
   /** The line a position is in, as a message shows it. */
   locate(position: number): { line: number; column: number; shown: string } {
-    const start = this.text.lastIndexOf('\n', position - 1) + 1
-    const end = this.text.indexOf('\n', start)
-    let line = 1
-    for (let i = 0; i < start; i++) if (this.text.charCodeAt(i) === NEWLINE) line++
+    this.#starts ??= lineStarts(this.text)
+    const line = lineOf(this.#starts, position)
+    const start = this.#starts[line] as number
+    const next = this.#starts[line + 1]
     const before = this.#shown(start, Math.max(start, position))
-    const shown = before + this.#shown(Math.max(start, position), end < 0 ? this.text.length : end)
-    return { line, column: before.length + 1, shown: shown.trimEnd() }
+    const shown = before + this.#shown(Math.max(start, position), next === undefined ? this.text.length : next - 1)
+    return { line: line + 1, column: before.length + 1, shown: shown.trimEnd() }
   }
 
   #shown(start: number, end: number): string {
@@ -49,7 +51,22 @@ export class Source {
   }
 }
 
-const NEWLINE = 10
+function lineStarts(text: string): number[] {
+  const starts = [0]
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1)
+  return starts
+}
+
+/** The last line that begins at or before the position, from 0. */
+function lineOf(starts: readonly number[], position: number): number {
+  let [low, high] = [0, starts.length - 1]
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((starts[middle] as number) <= position) low = middle
+    else high = middle - 1
+  }
+  return low
+}
 
 /** A value in few characters, calling no code of its own but its class's name. */
 export function brief(value: unknown): string {
