@@ -1,5 +1,5 @@
 import { LE } from './attr-common'
-import { errnoName, KernelError, type Subject, throwKernelError } from './errno'
+import { KernelError, type Subject, throwKernelError } from './errno'
 import { closeFd } from './fd'
 import { AF_INET, openSocket, SOCK_DGRAM, tryIoctl } from './socket'
 
@@ -33,14 +33,15 @@ export function interfaceIndex(name: string, subject?: Subject): number {
   return new DataView(request).getInt32(AT_INDEX, LE)
 }
 
-/** The name of the device with this number; undefined where the calling thread's network namespace has none. */
-export function interfaceName(index: number): string | undefined {
+/** The name of the device with this number. Errors: ENODEV. */
+export function interfaceName(index: number): string {
   const request = new ArrayBuffer(IFREQ_BYTES)
   new DataView(request).setInt32(AT_INDEX, index, LE)
   const result = ask(SIOCGIFNAME, request)
   if (result < 0) {
-    if (errnoName(-result) === 'ENODEV') return undefined
-    throwKernelError(-result, { syscall: 'ioctl', command: 'SIOCGIFNAME' })
+    const hint = () => 'there is no network device of this number in this namespace'
+    const subject = { description: `interface ${index}`, hint }
+    throwKernelError(-result, { syscall: 'ioctl', command: 'SIOCGIFNAME', subject })
   }
   const text = Buffer.from(request, 0, IFNAMSIZ)
   return text.toString('utf8', 0, text.indexOf(0))
@@ -48,13 +49,12 @@ export function interfaceName(index: number): string | undefined {
 
 /** What messages call a device: its name, or its number where it has none here. Never throws KernelError. */
 export function interfaceLabel(index: number): string {
-  const unnamed = `interface ${index}`
   try {
-    return interfaceName(index) ?? unnamed
+    return interfaceName(index)
   } catch (error) {
-    // No fd left for the question: a message about something else must not fail for it.
+    // It is in another namespace, or no fd is left for the question: a message about something else must not fail for it.
     if (!(error instanceof KernelError)) throw error
-    return unnamed
+    return `interface ${index}`
   }
 }
 

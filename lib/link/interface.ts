@@ -1,4 +1,4 @@
-import { interfaceIndex, interfaceLabel } from '../../syscalls/interface'
+import { interfaceIndex, interfaceName } from '../../syscalls/interface'
 
 /**
  * A network device: its name or its number, in the network namespace of the calling thread, which is where the kernel
@@ -6,11 +6,11 @@ import { interfaceIndex, interfaceLabel } from '../../syscalls/interface'
  */
 export type Interface = string | number
 
-/** A device by both. Errors: ENODEV for a name that no device has. */
+/** A device by both. Errors: ENODEV for what no device has. */
 export function resolveInterface(device: Interface): { readonly ifindex: number; readonly label: string } {
   if (typeof device !== 'number') return { ifindex: interfaceIndex(device), label: device }
   if (!Number.isInteger(device) || device < 1 || device > 0x7fffffff) {
     throw new RangeError(`${device} cannot be the number of an interface: integers from 1 to 2147483647 can`)
   }
-  return { ifindex: device, label: interfaceLabel(device) }
+  return { ifindex: device, label: interfaceName(device) }
 }

@@ -3,10 +3,12 @@ import { KernelError } from '../../syscalls/errno'
 import { checkKind, closeFd } from '../../syscalls/fd'
 import type { AttachTypeName, ProgramTypeName } from '../../syscalls/uapi-names'
 import { fdOf, type HasFd } from '../handle/fd-of'
-import { type ProgramTypeLabel, programTypeLabel } from './names'
+import { type ProgramTypeLabel, programTypeLabel } from '../program/names'
+import { programLabel as labelOf } from '../program/options'
+import { Program } from '../program/program'
 
 /** A program to attach: a `Program`, or whatever has the fd of one. */
-export type ProgramLike = HasFd
+export type ProgramLike = Program | HasFd
 
 /** What is known of a program that is to be attached. */
 export interface KnownProgram {
@@ -21,23 +23,26 @@ export interface KnownProgram {
 
 /**
  * Looks at a program before it is attached: it must be open, and of one of the types, or of any where none is given.
- * `where` is what it is to be attached to, for the message.
+ * `where` is what it is to be attached to, for the message. Throws TypeError, ClosedError.
  */
 export function checkProgram(program: ProgramLike, where: string, ...types: readonly ProgramTypeName[]): KnownProgram {
-  const fd = fdOf(program, 'program')
-  checkKind(fd, 'bpf-prog')
-  const { type, id, name } = progInfo(fd, {}, { description: `fd ${fd}` })
-  const label = programTypeLabel(type)
-  const description = labelOfProgram(id, name)
-  if (types.length > 0 && !types.some((wanted) => wanted === label)) {
-    throw new TypeError(`${where} takes a program of type ${types.join(' or ')}: ${description} is of type ${label}`)
+  const known = look(program)
+  if (types.length > 0 && !types.some((wanted) => wanted === known.type)) {
+    const wanted = types.join(' or ')
+    throw new TypeError(`${where} takes a program of type ${wanted}: ${known.description} is of type ${known.type}`)
   }
-  const { expectedAttachType } = program as { readonly expectedAttachType?: AttachTypeName }
-  return { fd, id, type: label, description, expectedAttachType }
+  return known
 }
 
-function labelOfProgram(id: number, name: string): string {
-  return `Program#${id}${name === '' ? '' : ` '${name}'`}`
+function look(program: ProgramLike): KnownProgram {
+  const fd = fdOf(program, 'program')
+  if (program instanceof Program) {
+    const { id, type, description, expectedAttachType } = program
+    return { fd, id, type, description, expectedAttachType }
+  }
+  checkKind(fd, 'bpf-prog')
+  const { type, id, name } = progInfo(fd, {}, { description: `fd ${fd}` })
+  return { fd, id, type: programTypeLabel(type), description: labelOf(name, id), expectedAttachType: undefined }
 }
 
 /** "Program#12 'count'"; without the name where this process may not ask for it, or the program is gone. */
@@ -56,5 +61,5 @@ export function programLabel(id: number): string {
     // It takes CAP_SYS_ADMIN and a free fd to be told. The number says enough.
     if (!(error instanceof KernelError)) throw error
   }
-  return labelOfProgram(id, name)
+  return labelOf(name, id)
 }

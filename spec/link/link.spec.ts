@@ -1,0 +1,198 @@
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { expect } from 'chai'
+import { ArrayMap, attachXdp, ClosedError, KernelError, Link, links, u32 } from '../../lib'
+import { duplicateFd } from '../../syscalls/fd'
+import { openFds } from '../map/kit'
+import { requireAttach } from '../support/attach/require'
+import { useStage } from '../support/attach/stage'
+import { errorOf } from '../support/error'
+import { eventually, mapIds, useBpffs } from '../support/kernel'
+import { device, useNamespace } from '../support/link/namespace'
+import { counter } from '../support/link/programs'
+import { bound, received, send } from '../support/link/sockets'
+
+const PASS = 2
+
+describe('a link', () => {
+  useNamespace()
+  const bpffs = useBpffs()
+  const stage = useStage()
+  before(function () {
+    requireAttach(this, 'xdp')
+  })
+
+  const program = (index = 0) => counter(stage, 'xdp', PASS, { index })
+  const attached = () => device('lo').xdp?.prog.id
+
+  async function ping(): Promise<void> {
+    const { fd, port } = bound(stage)
+    send(fd, 8, '127.0.0.1', port)
+    await received(fd)
+    stage.close(fd)
+  }
+
+  it('tells what it is: by info(), by inspect, as text and as JSON', () => {
+    const count = program()
+    const link = stage.using(attachXdp(count, 'lo'))
+    expect(link.info()).to.deep.equal({ id: link.id, type: 'xdp', programId: count.id, ifindex: 1 })
+    expect(mapIds('link')).to.include(link.id)
+    expect(link.type).to.equal('xdp')
+    expect(link.programId).to.equal(count.id)
+    expect(`${link}`).to.equal(`Link#${link.id} xdp on lo`)
+    expect(inspect(link)).to.equal(`Link#${link.id} xdp on lo → Program#${count.id} 'count0' fd ${link.fd}`)
+    expect(JSON.parse(JSON.stringify(link))).to.deep.equal(link.info())
+    link.close()
+    expect(inspect(link)).to.equal(`Link#${link.id} xdp on lo closed`)
+    expect(JSON.parse(JSON.stringify(link))).to.deep.equal({ type: 'xdp', closed: true })
+  })
+
+  it('ends the attachment when it is closed, by using as well', async () => {
+    {
+      using link = attachXdp(program(), 'lo')
+      expect(attached()).to.equal(link.programId)
+      await ping()
+      expect(stage.count()).to.be.greaterThan(0)
+    }
+    expect(attached()).to.equal(undefined)
+    const before = stage.count()
+    await ping()
+    expect(stage.count()).to.equal(before)
+  })
+
+  it('is found by its id, by its pin and by its fd, and among all links', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    const path = join(bpffs.path, 'link')
+    link.pin(path)
+    for (const open of [
+      () => Link.fromId(link.id),
+      () => Link.fromPin(path),
+      () => Link.fromFd(duplicateFd(link.fd)),
+    ]) {
+      using same = open()
+      expect(same.info()).to.deep.equal(link.info())
+      expect(same.fd).not.to.equal(link.fd)
+      expect(same.description).to.equal(link.description)
+    }
+    const fds = openFds()
+    const all = [...links()]
+    expect(all.map(({ id }) => id)).to.include(link.id)
+    expect(all.every((each) => each.closed)).to.equal(true)
+    for (const { id } of links()) if (id === link.id) break
+    expect(openFds()).to.equal(fds)
+    expect(link.unpin()).to.equal(true)
+    expect(link.unpin(path)).to.equal(false)
+  })
+
+  it('outlives its handle by a pin, and is detached by whoever opens that', async () => {
+    const path = join(bpffs.path, 'pinned')
+    const count = program()
+    const link = attachXdp(count, 'lo')
+    link.pin(path)
+    link.close()
+    const { id } = count
+    count.close()
+    expect(attached()).to.equal(id)
+    await ping()
+    expect(stage.count()).to.be.greaterThan(0)
+    using again = Link.fromPin(path)
+    again.detach()
+    expect(attached()).to.equal(undefined)
+    expect(again.unpin()).to.equal(true)
+  })
+
+  it('ends with its pin, when nobody holds it', async () => {
+    const path = join(bpffs.path, 'last')
+    const link = attachXdp(program(), 'lo')
+    link.pin(path)
+    const { id } = link
+    link.unpin()
+    expect(attached()).to.equal(link.programId)
+    link.pin(path)
+    link.close()
+    expect(attached()).not.to.equal(undefined)
+    using last = Link.fromPin(path)
+    last.unpin()
+    last.close()
+    await eventually(() => attached() === undefined && !mapIds('link').includes(id), 'the link is gone')
+  })
+
+  it('swaps its program, and only for the one that is expected', async () => {
+    const [first, second] = [program(0), program(1)]
+    const link = stage.using(attachXdp(first, 'lo'))
+    const error = errorOf(() => link.update(second, { replacing: second }))
+    expect(error).to.be.instanceOf(KernelError).and.include({ code: 'EPERM', command: 'BPF_LINK_UPDATE' })
+    expect(attached()).to.equal(first.id)
+    link.update(second, { replacing: first })
+    const { id } = second
+    expect(attached()).to.equal(id)
+    expect(link.programId).to.equal(id)
+    const before = stage.count(0)
+    await ping()
+    expect(stage.count(1)).to.be.greaterThan(0)
+    expect(stage.count(0)).to.equal(before)
+    // Kept by the link alone.
+    second.close()
+    expect(attached()).to.equal(id)
+    link.update(program(2))
+    await ping()
+    expect(stage.count(2)).to.be.greaterThan(0)
+  })
+
+  it('is detached, and tells so; twice is fine', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    link.detach()
+    expect(attached()).to.equal(undefined)
+    link.detach()
+    expect(link.info()).to.include({ type: 'xdp', ifindex: 0 })
+    expect(errorOf(() => link.update(program()))).to.include({ code: 'ENOLINK' })
+    using found = Link.fromId(link.id)
+    expect(`${found}`).to.equal(`Link#${link.id} xdp, detached`)
+  })
+
+  it('refuses what is no link, and leaves it to whoever has it', () => {
+    using map = ArrayMap.create({ value: u32, maxEntries: 1 })
+    const path = join(bpffs.path, 'map')
+    map.pin(path)
+    const other = program()
+    const fds = openFds()
+    expect(errorOf(() => Link.fromPin(path))).to.be.instanceOf(TypeError)
+    expect(errorOf(() => Link.fromFd(map.fd))).to.be.instanceOf(TypeError)
+    expect(errorOf(() => Link.fromFd(other.fd))).to.be.instanceOf(TypeError)
+    expect(errorOf(() => Link.fromFd(0))).to.be.instanceOf(RangeError)
+    expect(errorOf(() => Link.fromId(0))).to.be.instanceOf(RangeError)
+    expect(errorOf(() => Link.fromId(0xffffffff))).to.include({ code: 'ENOENT', command: 'BPF_LINK_GET_FD_BY_ID' })
+    expect(errorOf(() => Link.fromPin(join(bpffs.path, 'none')))).to.include({ code: 'ENOENT', command: 'BPF_OBJ_GET' })
+    expect(openFds()).to.equal(fds)
+    expect(map.get(0)).to.equal(0)
+  })
+
+  it('says that it is closed', () => {
+    const link = attachXdp(program(), 'lo')
+    const { id } = link
+    link.close()
+    link.close()
+    for (const use of [() => link.fd, () => link.info(), () => link.detach(), () => link.update(program())]) {
+      expect(errorOf(use)).to.be.instanceOf(ClosedError)
+    }
+    expect(errorOf(() => link.pin(join(bpffs.path, 'closed')))).to.be.instanceOf(ClosedError)
+    expect(link.id).to.equal(id)
+  })
+
+  it('refuses to be made by anyone but the kernel', () => {
+    const Constructor = Link as unknown as new () => Link
+    expect(errorOf(() => new Constructor())).to.be.instanceOf(TypeError)
+  })
+
+  it('refuses what is no program', () => {
+    using map = ArrayMap.create({ value: u32, maxEntries: 1 })
+    const link = stage.using(attachXdp(program(), 'lo'))
+    expect(errorOf(() => link.update(map))).to.be.instanceOf(TypeError)
+    expect(errorOf(() => link.update(0))).to.be.instanceOf(RangeError)
+    const closed = program()
+    closed.close()
+    expect(errorOf(() => link.update(closed))).to.be.instanceOf(ClosedError)
+    expect(errorOf(() => link.update(counter(stage, 'socket_filter', 0)))).to.include({ code: 'EINVAL' })
+    expect(link.programId).to.equal(attached())
+  })
+})
