@@ -1,4 +1,4 @@
-import { rawTracepointOpen } from '../../syscalls/bpf-link'
+import { linkCreate, rawTracepointOpen } from '../../syscalls/bpf-link'
 import { KernelError, type Subject } from '../../syscalls/errno'
 import { ATTACH_TYPES, type AttachTypeName } from '../../syscalls/uapi-names'
 import { programFunctionId } from '../btf/of-program'
@@ -66,10 +66,14 @@ function attachThere({ fd: prog_fd }: KnownProgram, type: AttachTypeName, given:
   const union = cookie === 0n ? undefined : ({ member: 'tracing', cookie } as const)
   const asked = featureOf(type)
   const hint = hintOf(cookie !== 0n)
+  const fields = { prog_fd, attach_type: ATTACH_TYPES[type], union }
   try {
-    return createLink({ prog_fd, attach_type: ATTACH_TYPES[type], union }, label(type), asked, hint)
+    // The link tells itself what it is attached to, and knows better.
+    return Link.adopt(linkCreate(fields, { description: label(type), hint }))
   } catch (error) {
-    if (cookie !== 0n || !(error instanceof KernelError) || error.code !== 'EINVAL') throw error
+    if (cookie !== 0n || !(error instanceof KernelError) || error.code !== 'EINVAL') {
+      throw unsupportedOr(error, () => asked)
+    }
     return openThere(prog_fd, label(type), asked)
   }
 }
