@@ -1,7 +1,9 @@
 import { story as mapInMap } from './map-in-map/story'
 import type { Story } from './support/story'
+import { story as uidSyscalls } from './uid-syscalls/story'
 
 /** Every story by the name that `npm run story -- NAME` knows it by. Importing them does nothing. */
 export const STORIES: Readonly<Record<string, Story>> = {
   'map-in-map': mapInMap,
+  'uid-syscalls': uidSyscalls,
 }
