@@ -10,18 +10,18 @@ const BUNDLE = 'lib/modules'
 
 const HEAD = `"use strict";
 /** Every module of ebpf-ts, as TypeScript compiled it; each runs when it is first required. */
-const loaded = new Map();
-function load(id) {
-    let exports = loaded.get(id);
+const loaded$ = new Map();
+function load$(id) {
+    let exports = loaded$.get(id);
     if (exports === undefined) {
         exports = {};
-        loaded.set(id, exports);
-        modules[id].call(exports, exports);
+        loaded$.set(id, exports);
+        modules$[id].call(exports, exports);
     }
     return exports;
 }
-module.exports = load;
-const modules = {
+module.exports = load$;
+const modules$ = {
 `
 
 /** A module's source map (ECMA-426), as TypeScript writes it. */
@@ -93,12 +93,13 @@ class JoinedMap {
 /** A module's text, which loads other modules of the bundle from the bundle, and packages as before. */
 function withoutRequires(text: string, id: string, ids: readonly string[]): string {
   // As many lines as before: the source map counts them.
+  if (/\b(load|loaded|modules)\$/.test(text)) throw new Error(`${id}.js has a name that is the bundle's own`)
   const body = text.replace(/^"use strict";/, '').replace(/^\/\/# sourceMappingURL=.*$/m, '')
   return body.replace(/\brequire\((["'])(\.[^"']*)\1\)/g, (_, __, path: string) => {
     const target = posix.join(posix.dirname(id), path)
     const found = [target, posix.join(target, 'index')].find((candidate) => ids.includes(candidate))
     if (found === undefined) throw new Error(`${id}.js requires ${path}, which is not in the bundle`)
-    return `load("${found}")`
+    return `load$("${found}")`
   })
 }
 
