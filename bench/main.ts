@@ -11,10 +11,11 @@ import { asm } from './suites/asm'
 import { bulk } from './suites/bulk'
 import { elements } from './suites/elements'
 import { mapInMap } from './suites/map-in-map'
+import { programs } from './suites/programs'
 import { startup } from './suites/startup'
 import type { Peers, Suite } from './suites/suite'
 
-const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, startup]
+const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, programs, startup]
 
 const USAGE = `npm run bench -- [filter ...] [options]
 

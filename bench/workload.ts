@@ -6,6 +6,12 @@ export const ENTRIES = 100_000
 export const INNER_MAX_ENTRIES = 10
 export const OUTER_MAX_ENTRIES = 256
 
+/** Of the packet that a program is run on. */
+export const PACKET_BYTES = 64
+
+/** Instructions of the program that is loaded. */
+export const LOAD_INSNS = 100
+
 /** Coprime to ENTRIES: visits every entry, neighbours in time never neighbours in memory. */
 const STRIDE = 61_803
 

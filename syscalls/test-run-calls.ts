@@ -54,7 +54,6 @@ export class TestRunCalls {
   readonly dataOut: Uint8Array
   readonly ctxOut: Uint8Array
   readonly sizes: TestRunSizes
-  readonly settings: TestRunSettings
   readonly #view: DataView
   readonly #seam: Abi
   readonly #address: number
@@ -72,7 +71,6 @@ export class TestRunCalls {
     }
     const buffer = new ArrayBuffer(end)
     this.sizes = sizes
-    this.settings = settings
     this.#seam = abi()
     this.#address = this.#seam.addressOf(buffer)
     this.#view = new DataView(buffer)
@@ -96,20 +94,9 @@ export class TestRunCalls {
     this.#attrBytes = batchSize !== 0 ? SIZES.batch : flags !== 0 || cpu !== 0 ? SIZES.cpu : SIZES.ctx
   }
 
-  /** Whether a run of these sizes and settings can be made by this block, through the seam that is in use. */
-  isFor(sizes: TestRunSizes, settings: TestRunSettings): boolean {
-    const [mine, own] = [this.sizes, this.settings]
-    return (
-      mine.dataIn === sizes.dataIn &&
-      mine.dataOut === sizes.dataOut &&
-      mine.ctxIn === sizes.ctxIn &&
-      mine.ctxOut === sizes.ctxOut &&
-      own.repeat === settings.repeat &&
-      own.flags === settings.flags &&
-      own.cpu === settings.cpu &&
-      own.batchSize === settings.batchSize &&
-      this.#seam === abi()
-    )
+  /** Whether what is behind the seam is still what the address was taken from. */
+  get isCurrent(): boolean {
+    return this.#seam === abi()
   }
 
   /** One call, of `repeat` runs. False where a buffer was too small for what there was to write; the rest was written. */

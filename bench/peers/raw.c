@@ -13,6 +13,9 @@
  *   set_many N       N present keys in one BPF_MAP_UPDATE_BATCH
  *   outer_batch N    creates N inner maps of one entry each, installs them in one BPF_MAP_UPDATE_BATCH, closes them
  *   outer_single N   the same with one BPF_MAP_UPDATE_ELEM for each
+ *   open_prog ID     the program that test_run works on: XDP
+ *   test_run N       N BPF_PROG_TEST_RUN on a packet, which is written back
+ *   load N           N BPF_PROG_LOAD of a program of LOAD_INSNS instructions, each closed
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,6 +34,8 @@
 #define STRIDE 61803
 #define INNER_MAX_ENTRIES 10
 #define OUTER_MAX_ENTRIES 256
+#define PACKET_BYTES 64
+#define LOAD_INSNS 100
 
 #define CHUNK 4096
 
@@ -38,7 +43,7 @@ static uint32_t probes[ENTRIES];
 static uint32_t batch_keys[ENTRIES];
 static uint64_t batch_values[ENTRIES];
 static uint32_t cursor;
-static int map = -1, outer = -1;
+static int map = -1, outer = -1, prog = -1;
 
 /* The attr up to the end of the last field that the command reads: what the kernel need not copy costs nothing. */
 #define ATTR_END(field) (offsetof(union bpf_attr, field) + sizeof(((union bpf_attr *)0)->field))
@@ -46,6 +51,9 @@ static int map = -1, outer = -1;
 #define ELEM_SIZE ATTR_END(flags)
 #define BATCH_SIZE ATTR_END(batch)
 #define ID_SIZE ATTR_END(open_flags)
+#define TEST_RUN_SIZE ATTR_END(test.ctx_out)
+/* Up to log_true_size, which older headers do not have. */
+#define LOAD_SIZE 144
 
 static long bpf(int cmd, union bpf_attr *attr, unsigned int size)
 {
@@ -268,6 +276,69 @@ static int64_t outer_single(uint32_t n)
 	return now() - start;
 }
 
+static int64_t open_prog(uint32_t id)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_id = id;
+	prog = bpf(BPF_PROG_GET_FD_BY_ID, &attr, ID_SIZE);
+	return prog < 0 ? -1 : 0;
+}
+
+static int64_t test_run(uint32_t n)
+{
+	static uint8_t packet[PACKET_BYTES], out[PACKET_BYTES + CHUNK];
+	union bpf_attr attr;
+	uint32_t sum = 0;
+	int64_t start;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.test.prog_fd = prog;
+	attr.test.data_in = (uintptr_t)packet;
+	attr.test.data_size_in = sizeof(packet);
+	attr.test.data_out = (uintptr_t)out;
+	attr.test.repeat = 1;
+	start = now();
+	for (uint32_t i = 0; i < n; i++) {
+		attr.test.data_size_out = sizeof(out);
+		if (bpf(BPF_PROG_TEST_RUN, &attr, TEST_RUN_SIZE) < 0)
+			return -1;
+		sum += attr.test.retval;
+	}
+	start = now() - start;
+	return sum == 2 * n ? start : -1;
+}
+
+static int64_t load(uint32_t n)
+{
+	struct bpf_insn insns[LOAD_INSNS];
+	union bpf_attr attr;
+	int64_t start;
+
+	memset(insns, 0, sizeof(insns));
+	for (int i = 0; i < LOAD_INSNS - 1; i++) {
+		insns[i].code = BPF_ALU64 | BPF_MOV | BPF_K;
+		insns[i].imm = i;
+	}
+	insns[LOAD_INSNS - 1].code = BPF_JMP | BPF_EXIT;
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_XDP;
+	attr.insns = (uintptr_t)insns;
+	attr.insn_cnt = LOAD_INSNS;
+	attr.license = (uintptr_t)"GPL";
+	memcpy(attr.prog_name, "bench", 6);
+	start = now();
+	for (uint32_t i = 0; i < n; i++) {
+		int fd = bpf(BPF_PROG_LOAD, &attr, LOAD_SIZE);
+
+		if (fd < 0)
+			return -1;
+		close(fd);
+	}
+	return now() - start;
+}
+
 static int64_t run(const char *command, uint32_t n)
 {
 	int is_outer = strncmp(command, "outer_", 6) == 0;
@@ -275,6 +346,8 @@ static int64_t run(const char *command, uint32_t n)
 	errno = EINVAL;
 	if (strcmp(command, "open") == 0)
 		return open_map(n);
+	if (strcmp(command, "open_prog") == 0)
+		return open_prog(n);
 	if (n > (is_outer ? OUTER_MAX_ENTRIES : ENTRIES) || (is_outer && outer < 0 && create_outer() < 0))
 		return -1;
 	if (strcmp(command, "get") == 0)
@@ -291,6 +364,10 @@ static int64_t run(const char *command, uint32_t n)
 		return outer_batch(n);
 	if (strcmp(command, "outer_single") == 0)
 		return outer_single(n);
+	if (strcmp(command, "test_run") == 0)
+		return test_run(n);
+	if (strcmp(command, "load") == 0)
+		return load(n);
 	return -1;
 }
 

@@ -1,7 +1,6 @@
 /** Bytes that one call leaves behind for the garbage collector. */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { type Benchmark, noMoreThan, peerSide } from '../harness'
+import { allocated } from './allocated'
 import { calls } from './calls'
 import { createSharedMap, openNpmMaps } from './shared-map'
 import type { Peers, Suite } from './suite'
@@ -43,19 +42,4 @@ async function* benchmarks({ npmBpf }: Peers): AsyncGenerator<Benchmark> {
   } finally {
     if (typeof npm !== 'string') npm[Symbol.dispose]()
   }
-}
-
-/** What `calls` adds to the heap and to the memory beside it, less what the measuring itself adds. */
-function allocated(): (calls: () => void) => number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void
-
-  const growth = (calls: () => void): number => {
-    collect({ type: 'minor' })
-    const before = process.memoryUsage()
-    calls()
-    const after = process.memoryUsage()
-    return after.heapUsed - before.heapUsed + after.external - before.external
-  }
-  return (calls) => growth(calls) - growth(() => {})
 }

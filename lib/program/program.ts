@@ -3,7 +3,6 @@ import { objGet, objPin } from '../../syscalls/bpf'
 import { progBindMap, progInfo, progOpenById } from '../../syscalls/bpf-prog'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
-import type { TestRunCalls } from '../../syscalls/test-run-calls'
 import type { AttachTypeName } from '../../syscalls/uapi-names'
 import { type DisassembleOptions, disassemble } from '../asm'
 import { fdOf, type HasFd } from '../handle/fd-of'
@@ -15,7 +14,7 @@ import { compiled, type ProgramInfo, type ProgramStats, programInfo, statsOf, tr
 import { load, loadAsync } from './load'
 import { type ProgramTypeLabel, programTypeLabel } from './names'
 import { type Loading, loadingOf, type ProgramOptions, programLabel } from './options'
-import { callsFor, fill, prepared, type RunOptions, type RunResult, resultOf, runSubject } from './run'
+import { fill, isPreparedFor, type Prepared, prepare, type RunOptions, type RunResult, resultOf, runOnce } from './run'
 import { ProgramRunner } from './runner'
 
 /** Everything that a program object is made of. */
@@ -42,8 +41,8 @@ export class Program implements Disposable {
   readonly #subject: Subject
   #id: number | undefined
   #pinnedAt: string | undefined
-  /** The memory of the last run. */
-  #calls: TestRunCalls | undefined
+  /** The last run, which the next may be like. */
+  #prepared: Prepared | undefined
 
   /** @internal */
   constructor(core: ProgramCore) {
@@ -183,27 +182,27 @@ export class Program implements Disposable {
    * and `syscall` 5.14, `netfilter` 6.4.
    */
   run<C = Uint8Array>(options: RunOptions<C> = {}): RunResult<C> {
-    let preparation = prepared(this.type, options)
     const { fd } = this.handle
-    let calls = callsFor(preparation, this.#calls)
-    // A codec of the context, or a getter among the options, may run this program too.
-    this.#calls = undefined
-    fill(calls, preparation)
-    const subject = runSubject(this.#subject, this.type, preparation)
-    if (!calls.run(fd, subject) && calls.dataSizeOut > calls.dataOut.length && calls.dataOut.length > 0) {
-      preparation = prepared(this.type, { ...options, dataOutSize: calls.dataSizeOut })
-      calls = callsFor(preparation, undefined)
-      fill(calls, preparation)
-      calls.run(fd, subject)
+    const last = this.#prepared
+    // A codec of the context may run this program too.
+    this.#prepared = undefined
+    let way = last !== undefined && isPreparedFor(last, options) ? last : prepare(this.type, options, this.#subject)
+    fill(way, options)
+    if (!runOnce(way, fd)) {
+      way = prepare(this.type, options, this.#subject, way.calls.dataSizeOut)
+      fill(way, options)
+      runOnce(way, fd)
     }
-    const result = resultOf(calls, preparation) as RunResult<C>
-    this.#calls = calls
+    const result = resultOf(way, options.ctx) as RunResult<C>
+    this.#prepared = way
     return result
   }
 
   /** A run prepared once, whose `run()` allocates nothing. Throws TypeError, RangeError. */
   runner(options: RunOptions<unknown> = {}): ProgramRunner {
-    return new ProgramRunner(this.handle, prepared(this.type, options), this.#subject)
+    const way = prepare(this.type, options, this.#subject)
+    fill(way, options)
+    return new ProgramRunner(this.handle, way)
   }
 
   /**
@@ -237,7 +236,7 @@ export class Program implements Disposable {
   /** Ends this handle; the program itself lives on while a pin, a link or another handle refers to it. */
   close(): void {
     this.handle.close()
-    this.#calls = undefined
+    this.#prepared = undefined
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
-import { isAnyArrayBuffer } from 'node:util/types'
+import { isAnyArrayBuffer, isUint8Array } from 'node:util/types'
 import type { Subject } from '../../syscalls/errno'
-import { TestRunCalls, type TestRunSettings, type TestRunSizes } from '../../syscalls/test-run-calls'
+import { TestRunCalls, type TestRunSizes } from '../../syscalls/test-run-calls'
 import { BPF_F_TEST_RUN_ON_CPU } from '../../syscalls/uapi-prog'
 import type { Codec } from '../codec'
 import { checkU32 } from '../map/attributes'
@@ -44,25 +44,34 @@ export interface RunResult<C = Uint8Array> {
 /** Beyond what common programs add to a packet. */
 const HEADROOM = 4096
 
-/** A run that is checked and packed, but for the packet and the context themselves. */
-export interface Preparation {
-  readonly sizes: TestRunSizes
-  readonly settings: TestRunSettings
-  readonly data: Uint8Array | undefined
-  readonly ctx: ArrayBufferView | TypedContext<unknown> | undefined
+/** A way to run a program: checked, and with the memory for it. */
+export interface Prepared {
+  readonly calls: TestRunCalls
   readonly shape: RunShape
   readonly type: ProgramTypeLabel
+  /** With the causes of refused runs. */
+  readonly subject: Subject
+  /** What it was checked for, copied: a run that asks for the same need not be checked again. */
+  readonly asked: Readonly<Omit<RunOptions, 'data' | 'ctx'>>
 }
 
-/** Checks the options for a program of this type. Throws TypeError, RangeError. */
-export function prepared(type: ProgramTypeLabel, options: RunOptions<unknown>): Preparation {
+/**
+ * Checks the options for a program of this type. `room` is for a packet that has turned out to need more than they say.
+ * Throws TypeError, RangeError.
+ */
+export function prepare(
+  type: ProgramTypeLabel,
+  options: RunOptions<unknown>,
+  program: Subject,
+  room?: number,
+): Prepared {
   const shape = runShape(type)
-  const { repeat, cpu, ctx, batchSize = 0 } = options
-  const data = options.data === undefined ? undefined : viewed(options.data, 'data')
+  const { repeat, cpu, ctx, batchSize = 0, dataOutSize } = options
+  const data = options.data === undefined ? undefined : bytesOf(options.data, 'data')
   checkData(type, shape, data)
-  const ctxIn = ctx === undefined ? 0 : isTyped(ctx) ? ctx.codec.size : viewed(ctx, 'ctx').length
-  if (ctxIn > shape.mostCtx) {
-    throw new RangeError(`ctx has ${ctxIn} bytes: programs of type ${type} are given up to ${shape.mostCtx}`)
+  const ctxBytes = ctx === undefined ? 0 : ctxSize(ctx)
+  if (ctxBytes > shape.mostCtx) {
+    throw new RangeError(`ctx has ${ctxBytes} bytes: programs of type ${type} are given up to ${shape.mostCtx}`)
   }
   if (repeat !== undefined) {
     checkU32('repeat', repeat, 1)
@@ -84,11 +93,36 @@ export function prepared(type: ProgramTypeLabel, options: RunOptions<unknown>): 
   const sizes = {
     dataIn: data?.length ?? 0,
     // The packets have gone.
-    dataOut: live ? 0 : roomFor(shape, data, options.dataOutSize),
-    ctxIn,
-    ctxOut: ctxIn === 0 || live || shape.ctxOut === 'in place' ? 0 : shape.ctxOut,
+    dataOut: live ? 0 : roomFor(shape, data, room ?? dataOutSize),
+    ctxIn: ctxBytes,
+    ctxOut: ctxBytes === 0 || live || shape.ctxOut === 'in place' ? 0 : shape.ctxOut,
   }
-  return { sizes, settings, data, ctx, shape, type }
+  const subject: Subject = {
+    get description() {
+      return program.description
+    },
+    hint: (_, code) => runHint(code, type, sizes, settings.cpu),
+  }
+  const asked = { repeat, cpu, flags: options.flags, batchSize: options.batchSize, dataOutSize }
+  return { calls: new TestRunCalls(sizes, settings), shape, type, subject, asked: asked as Prepared['asked'] }
+}
+
+/** Whether a run with these options is what was prepared: the same in all but the bytes of packet and context. */
+export function isPreparedFor({ calls, asked }: Prepared, options: RunOptions<unknown>): boolean {
+  const { data, ctx } = options
+  const { dataIn, ctxIn } = calls.sizes
+  return (
+    options.repeat === asked.repeat &&
+    options.cpu === asked.cpu &&
+    options.batchSize === asked.batchSize &&
+    options.dataOutSize === asked.dataOutSize &&
+    // A list may have changed.
+    options.flags === undefined &&
+    asked.flags === undefined &&
+    (data === undefined ? dataIn === 0 : dataIn !== 0 && bytesOf(data, 'data').length === dataIn) &&
+    (ctx === undefined ? ctxIn === 0 : ctxIn !== 0 && ctxSize(ctx) === ctxIn) &&
+    calls.isCurrent
+  )
 }
 
 function checkData(type: ProgramTypeLabel, { leastData }: RunShape, data: Uint8Array | undefined): void {
@@ -111,11 +145,16 @@ function roomFor({ dataOut }: RunShape, data: Uint8Array | undefined, wanted: nu
   return wanted ?? (data === undefined ? 0 : data.length + HEADROOM)
 }
 
-function viewed(view: ArrayBufferView, what: string): Uint8Array {
+function bytesOf(view: ArrayBufferView, what: string): Uint8Array {
+  if (isUint8Array(view)) return view
   if (!ArrayBuffer.isView(view) || !isAnyArrayBuffer(view.buffer)) {
     throw new TypeError(`${what} must be a Uint8Array or another view of an ArrayBuffer`)
   }
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+}
+
+function ctxSize(ctx: ArrayBufferView | TypedContext<unknown>): number {
+  return isTyped(ctx) ? ctx.codec.size : ctx.byteLength
 }
 
 function isTyped(ctx: ArrayBufferView | TypedContext<unknown>): ctx is TypedContext<unknown> {
@@ -124,32 +163,35 @@ function isTyped(ctx: ArrayBufferView | TypedContext<unknown>): ctx is TypedCont
   throw new TypeError('ctx is a Uint8Array, xdpContext(), skbContext(), or { codec, value }')
 }
 
-/** Memory for the runs of this shape: that of the last run where it is of the same. */
-export function callsFor({ sizes, settings }: Preparation, last: TestRunCalls | undefined): TestRunCalls {
-  return last?.isFor(sizes, settings) === true ? last : new TestRunCalls(sizes, settings)
-}
-
 /** Writes what the program is to be given. */
-export function fill(calls: TestRunCalls, { data, ctx, type }: Preparation): void {
-  if (data !== undefined) calls.dataIn.set(data)
+export function fill({ calls, type }: Prepared, { data, ctx }: RunOptions<unknown>): void {
+  if (data !== undefined) calls.dataIn.set(bytesOf(data, 'data'))
   if (ctx === undefined) return
   const view = new DataView(calls.ctxIn.buffer, calls.ctxIn.byteOffset, calls.ctxIn.length)
   if (isTyped(ctx)) (ctx.codec as Codec<unknown>).write(view, 0, ctx.value)
-  else calls.ctxIn.set(viewed(ctx, 'ctx'))
+  else calls.ctxIn.set(bytesOf(ctx, 'ctx'))
   // bpf_prog_test_run_xdp refuses any other.
   if (type === 'xdp' && view.byteLength > XDP_DATA_END && view.getUint32(XDP_DATA_END) === 0) {
-    new Uint32Array(view.buffer, view.byteOffset + XDP_DATA_END, 1)[0] = data?.length ?? 0
+    new Uint32Array(view.buffer, view.byteOffset + XDP_DATA_END, 1)[0] = calls.sizes.dataIn
   }
 }
 
+/** One run. Whether there was room for all that the program has left. */
+export function runOnce({ calls, subject }: Prepared, fd: number): boolean {
+  return calls.run(fd, subject) || calls.dataOut.length === 0 || calls.dataSizeOut <= calls.dataOut.length
+}
+
 /** What the program has left. */
-export function resultOf(calls: TestRunCalls, { ctx, shape }: Preparation): RunResult<unknown> {
-  const { retval, duration, dataSizeOut, ctxSizeOut } = calls
-  const data = calls.dataOut.slice(0, dataSizeOut)
-  if (ctx === undefined) return { retval, duration, data, ctx: undefined }
-  const left = shape.ctxOut === 'in place' ? calls.ctxIn : calls.ctxOut.subarray(0, ctxSizeOut)
-  if (left.length === 0) return { retval, duration, data, ctx: undefined }
-  return { retval, duration, data, ctx: isTyped(ctx) ? readBack(ctx.codec, left) : left.slice() }
+export function resultOf({ calls, shape }: Prepared, ctx: RunOptions<unknown>['ctx']): RunResult<unknown> {
+  const data = calls.dataOut.slice(0, calls.dataSizeOut)
+  return { retval: calls.retval, duration: calls.duration, data, ctx: leftOf(calls, shape, ctx) }
+}
+
+function leftOf(calls: TestRunCalls, { ctxOut }: RunShape, ctx: RunOptions<unknown>['ctx']): unknown {
+  if (ctx === undefined) return undefined
+  const left = ctxOut === 'in place' ? calls.ctxIn : calls.ctxOut.subarray(0, calls.ctxSizeOut)
+  if (left.length === 0) return undefined
+  return isTyped(ctx) ? readBack(ctx.codec, left) : left.slice()
 }
 
 /** A kernel whose struct is shorter than the codec's has nothing to say of the rest. */
@@ -160,7 +202,7 @@ function readBack(codec: Codec<unknown>, left: Uint8Array): unknown {
 }
 
 /** The likely cause of a run that the kernel refuses. */
-export function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu: number): string | undefined {
+function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu: number): string | undefined {
   if (code === 'ENXIO') return `CPU ${cpu} is not there, or not running`
   if (code === 'ENODEV') return 'there is no interface of this ifindex in this network namespace'
   if (code !== 'EINVAL') return undefined
@@ -174,13 +216,3 @@ export function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSize
 
 /** What one buffer of a packet may have, with what the kernel puts around it. */
 const PAGE = 3520
-
-/** The subject of a run: the program's, with the causes of refused runs. */
-export function runSubject(subject: Subject, type: ProgramTypeLabel, { sizes, settings }: Preparation): Subject {
-  return {
-    get description() {
-      return subject.description
-    },
-    hint: (_, code) => runHint(code, type, sizes, settings.cpu),
-  }
-}

@@ -1,7 +1,6 @@
-import type { Subject } from '../../syscalls/errno'
 import type { TestRunCalls } from '../../syscalls/test-run-calls'
 import type { Handle } from '../handle/handle'
-import { callsFor, fill, type Preparation, runSubject } from './run'
+import { type Prepared, runOnce } from './run'
 
 /**
  * A run that is prepared once, for measuring and for many packets alike: `run()` allocates nothing. It uses the program,
@@ -9,15 +8,14 @@ import { callsFor, fill, type Preparation, runSubject } from './run'
  */
 export class ProgramRunner {
   readonly #handle: Handle
+  readonly #prepared: Prepared
   readonly #calls: TestRunCalls
-  readonly #subject: Subject
 
   /** @internal */
-  constructor(handle: Handle, preparation: Preparation, subject: Subject) {
+  constructor(handle: Handle, prepared: Prepared) {
     this.#handle = handle
-    this.#calls = callsFor(preparation, undefined)
-    this.#subject = runSubject(subject, preparation.type, preparation)
-    fill(this.#calls, preparation)
+    this.#prepared = prepared
+    this.#calls = prepared.calls
   }
 
   /** The packet that the next run is given: to be written between runs. */
@@ -36,7 +34,7 @@ export class ProgramRunner {
    */
   run(): number {
     const calls = this.#calls
-    if (calls.run(this.#handle.fd, this.#subject) || calls.dataOut.length === 0) return calls.retval
+    if (runOnce(this.#prepared, this.#handle.fd)) return calls.retval
     throw new RangeError(
       `the packet has grown to ${calls.dataSizeOut} bytes, and dataOutSize is ${calls.dataOut.length}`,
     )

@@ -98,6 +98,21 @@ describe('program.run', () => {
       expect(counts.get(0)).to.equal(1001n)
     })
 
+    it('goes by what the options say at each run', () => {
+      using program = loadXdp({ code: counted(returning(PASS)) })
+      const options = { data: packet(), repeat: 2 }
+      program.run(options)
+      options.repeat = 5
+      program.run(options)
+      expect(counts.get(0)).to.equal(7n)
+      options.data = packet(100)
+      expect(program.run(options).data).to.have.length(100)
+      options.repeat = 0
+      expect(() => program.run(options)).to.throw(RangeError, 'repeat')
+      expect(() => program.run({ data: new Uint8Array(0) })).to.throw(RangeError)
+      expect(counts.get(0)).to.equal(12n)
+    })
+
     it('tells it where the packet came from', function () {
       requireLinux(this, 5, 15, 'contexts of XDP programs')
       using program = loadXdp({
@@ -199,9 +214,14 @@ describe('program.run', () => {
       expect(counts.get(0)).to.equal(3n)
       expect(program.run({ data: packet(), dataOutSize: 0 }).data).to.have.length(0)
       expect(counts.get(0)).to.equal(4n)
+      const options = { data: packet() }
+      program.run(options)
+      expect(counts.get(0)).to.equal(6n)
+      program.run(options)
+      expect(counts.get(0), 'knows how much room it takes').to.equal(7n)
       const runner = program.runner({ data: packet() })
       expect(() => runner.run()).to.throw(RangeError, 'has grown to 9000 bytes, and dataOutSize is 4160')
-      expect(counts.get(0)).to.equal(5n)
+      expect(counts.get(0)).to.equal(8n)
     })
 
     for (const type of ['socket_filter', 'cgroup_skb', 'sched_act', 'lwt_xmit'] as const) {
