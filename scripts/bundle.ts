@@ -6,6 +6,9 @@ import { decode, encode, type SourceMapMappings, type SourceMapSegment } from '@
 /** The modules that package.json exports. They stay files of their own, which hand on what the bundle has. */
 const ENTRIES = ['lib/index', 'lib/codec/index', 'syscalls/index']
 
+/** The one that everything is imported from: what a name stands for is loaded when the name is used. */
+const FRONT = 'lib/index'
+
 const BUNDLE = 'lib/modules'
 
 const HEAD = `"use strict";
@@ -40,15 +43,36 @@ export function bundle(dist: string): void {
   const map = new JoinedMap()
   for (const id of ids) {
     text += `"${id}"(exports) {\n`
-    map.add(text.split('\n').length - 1, readMap(dist, id))
-    text += `${withoutRequires(readFileSync(join(dist, `${id}.js`), 'utf8'), id, ids)}},\n`
+    if (id !== FRONT) map.add(text.split('\n').length - 1, readMap(dist, id))
+    const body = id === FRONT ? frontDoor(dist) : readFileSync(join(dist, `${id}.js`), 'utf8')
+    text += `${withoutRequires(body, id, ids)}},\n`
   }
   // While the modules are files: Node.js tells what they export.
-  const stubs = ENTRIES.map((id) => [id, stub(id, Object.keys(require(join(dist, id)) as object))] as const)
+  const stubs = ENTRIES.map((id) => [id, stub(id, Object.keys(exportsOf(dist, id)))] as const)
   for (const id of ids) for (const ending of ['js', 'js.map']) rmSync(join(dist, `${id}.${ending}`))
   writeFileSync(join(dist, `${BUNDLE}.js`), `${text}};\n//# sourceMappingURL=${posix.basename(BUNDLE)}.js.map\n`)
   writeFileSync(join(dist, `${BUNDLE}.js.map`), map.toString())
   for (const [id, lines] of stubs) writeFileSync(join(dist, `${id}.js`), lines)
+}
+
+function exportsOf(dist: string, id: string): Readonly<Record<string, unknown>> {
+  return require(join(dist, id)) as Readonly<Record<string, unknown>>
+}
+
+/**
+ * The front door hands each name on from the module that it has it from. As TypeScript compiles it, all of them would be
+ * loaded at once: programs, links and probes for who wants a map.
+ */
+function frontDoor(dist: string): string {
+  const text = readFileSync(join(dist, `${FRONT}.js`), 'utf8')
+  const paths = [...text.matchAll(/\brequire\("(\.[^"]*)"\)/g)].map(([, path = '']) => path)
+  const own = exportsOf(dist, FRONT)
+  const getters = Object.keys(own).map((name) => {
+    const path = paths.find((path) => name in exportsOf(dist, posix.join(posix.dirname(FRONT), path)))
+    if (path === undefined) throw new Error(`${FRONT}.js has ${name} from none of the modules that it requires`)
+    return `Object.defineProperty(exports, "${name}", { enumerable: true, get() { return require("${path}").${name}; } });`
+  })
+  return `${getters.join('\n')}\n`
 }
 
 /** A module's own map, whose sources are then those of the bundle's folder. */
