@@ -2,10 +2,12 @@ import { mapInfo } from '../../syscalls/bpf'
 import { progAttach, progDetach } from '../../syscalls/bpf-attach'
 import { KernelError } from '../../syscalls/errno'
 import { checkKind, duplicateFd } from '../../syscalls/fd'
+import { BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_SOCKMAP } from '../../syscalls/uapi-map'
 import { ATTACH_TYPES, type AttachTypeName, type ProgramTypeName } from '../../syscalls/uapi-names'
 import { unsupportedOr } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
+import { mapTypeLabel } from '../map/attributes'
 import type { Attachment } from './attachment'
 import { createLink } from './link'
 import { OwnAttachment } from './own'
@@ -22,12 +24,13 @@ const HOOKS = {
 export type SockmapHook = keyof typeof HOOKS
 
 /**
- * Attaches a program to all sockets that are put into a SOCKMAP or SOCKHASH afterwards: of type sk_skb for what they
- * receive, of type sk_msg for what they send. The hook is that for which the program was loaded where not given.
+ * Attaches a program to all sockets that are put into a SOCKMAP or SOCKHASH from now on: of type sk_skb for what they
+ * receive, of type sk_msg for what they send. A socket keeps what was there when it was put in until it is taken out.
+ * The hook is that for which the program was loaded where not given.
  *
  * A `Link` from Linux 6.10 on; before, an object that detaches at its end, and whose program replaces one that is there.
  *
- * Errors: EBUSY (a program is there); EINVAL (the map is none of these two); EOPNOTSUPP. Linux 4.14; sk_skb_verdict 5.13.
+ * Errors: EBUSY (a program is there; also a verdict of the other kind). Linux 4.14; sk_skb_verdict 5.13.
  */
 export function attachSockmap(program: ProgramLike, map: HasFd, hook?: SockmapHook): Attachment {
   if (hook !== undefined && !Object.hasOwn(HOOKS, hook)) {
@@ -35,8 +38,11 @@ export function attachSockmap(program: ProgramLike, map: HasFd, hook?: SockmapHo
   }
   const target_fd = fdOf(map, 'map')
   checkKind(target_fd, 'bpf-map')
-  const { id, name } = mapInfo(target_fd)
+  const { id, name, type } = mapInfo(target_fd)
   const label = `map#${id}${name === '' ? '' : ` '${name}'`}`
+  if (type !== BPF_MAP_TYPE_SOCKMAP && type !== BPF_MAP_TYPE_SOCKHASH) {
+    throw new TypeError(`programs are attached to a SOCKMAP or SOCKHASH: ${label} is of type ${mapTypeLabel(type)}`)
+  }
   const types = hook === undefined ? (['sk_skb', 'sk_msg'] as const) : ([HOOKS[hook]] as const)
   const known = checkProgram(program, hook === undefined ? label : `${hook} of ${label}`, ...types)
   const attachType = hook ?? hookOf(known)

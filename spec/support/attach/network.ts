@@ -102,8 +102,8 @@ function cgroupRoot(context: Mocha.Context): string {
   return root ?? ''
 }
 
-/** An fd of a new cgroup in which this process is, until the end. */
-export function ownCgroup(context: Mocha.Context, stage: Stage): number {
+/** The folder of a new cgroup in which this process is, until the end. */
+export function ownCgroupFolder(context: Mocha.Context, stage: Stage): string {
   const root = cgroupRoot(context)
   const before = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'latin1'))?.[1] ?? '/'
   const path = join(root, `ebpf-ts-attach-${process.pid}`)
@@ -111,7 +111,12 @@ export function ownCgroup(context: Mocha.Context, stage: Stage): number {
   stage.later(() => rmdirSync(path))
   writeFileSync(join(path, 'cgroup.procs'), `${process.pid}`)
   stage.later(() => writeFileSync(join(root, before, 'cgroup.procs'), `${process.pid}`))
-  const fd = openSync(path, 'r')
+  return path
+}
+
+/** An fd of the same. */
+export function ownCgroup(context: Mocha.Context, stage: Stage): number {
+  const fd = openSync(ownCgroupFolder(context, stage), 'r')
   stage.later(() => closeSync(fd))
   return fd
 }

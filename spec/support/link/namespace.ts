@@ -20,7 +20,7 @@ export interface Cable {
  * For a suite: the calling thread is in a network namespace of its own, in which lo is up, from before its first spec until
  * after its last. What is made there goes with it.
  */
-export function useNamespace(): void {
+export function useNamespace(): { readonly home: number } {
   let home: number | undefined
   before(function () {
     requireRoot(this)
@@ -34,6 +34,13 @@ export function useNamespace(): void {
     libc.setns(home, CLONE_NEWNET)
     closeSync(home)
   })
+  return {
+    /** An fd of the namespace that the thread comes from. */
+    get home() {
+      if (home === undefined) throw new Error('the namespace is there in specs and hooks only')
+      return home
+    },
+  }
 }
 
 export function ip(...args: string[]): string {

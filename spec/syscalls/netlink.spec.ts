@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { expect } from 'chai'
+import { closeFd } from '../../syscalls/fd'
+import { interfaceIndex, interfaceLabel, interfaceName } from '../../syscalls/interface'
+import {
+  NLM_F_DUMP,
+  netlinkRequest,
+  openRouteSocket,
+  packAttributes,
+  readAttributes,
+  viewOf,
+} from '../../syscalls/netlink'
+import { addClsact, listFilters, xdpPrograms } from '../../syscalls/route'
+import { openSocket, socketCookie } from '../../syscalls/socket'
+import { errorOf } from '../support/error'
+import { requireRoot } from '../support/kernel'
+import { ip, useNamespace } from '../support/link/namespace'
+
+describe('netlink', () => {
+  describe('attributes', () => {
+    it('are packed with their lengths, padded to 4, and nested', () => {
+      const packed = packAttributes([
+        [1, 'ab'],
+        [
+          2,
+          [
+            [6, 0x01020304],
+            [7, Uint8Array.of(9)],
+          ],
+        ],
+      ])
+      expect(packed.length % 4).to.equal(0)
+      const found = readAttributes(packed)
+      expect([...found.keys()]).to.deep.equal([1, 2])
+      expect(found.get(1)?.toString('latin1')).to.equal('ab\0')
+      const inner = readAttributes(found.get(2) ?? new Uint8Array())
+      expect(inner.get(7)).to.deep.equal(Buffer.of(9))
+      expect(viewOf(inner.get(6) ?? Buffer.alloc(0)).getUint32(0, true)).to.be.oneOf([0x01020304, 0x04030201])
+    })
+
+    it('are refused that are too long, and numbers that are no u32', () => {
+      expect(errorOf(() => packAttributes([[1, 'x'.repeat(65536)]]))).to.be.instanceOf(RangeError)
+      for (const wrong of [-1, 1.5, 2 ** 32, Number.NaN]) {
+        expect(errorOf(() => packAttributes([[1, wrong]]))).to.be.instanceOf(RangeError)
+      }
+    })
+
+    it('that are cut off are left out, and never read past the end', () => {
+      const packed = packAttributes([
+        [1, 'first'],
+        [2, 'second'],
+      ])
+      for (let end = 0; end <= packed.length; end++) {
+        const found = readAttributes(packed.subarray(0, end))
+        for (const [type, value] of found) expect(value.toString()).to.equal(type === 1 ? 'first\0' : 'second\0')
+      }
+      // Lengths that lie: 0, less than a header, more than there is.
+      for (const length of [0, 3, 0xffff]) {
+        const lying = Buffer.from(packed)
+        viewOf(lying).setUint16(0, length, true)
+        viewOf(lying).setUint16(0, length, false)
+        expect(readAttributes(lying).size).to.be.at.most(2)
+      }
+    })
+  })
+
+  describe('to the kernel', () => {
+    useNamespace()
+    let socket = 0
+    before(() => {
+      socket = openRouteSocket()
+    })
+    after(() => closeFd(socket))
+
+    it('a refusal comes with the words of the kernel', () => {
+      const header = new Uint8Array(20)
+      viewOf(header).setInt32(4, 1, true)
+      const request = { type: 36, flags: 0x400, header, attributes: [[1, 'nosuch']] as const, command: 'RTM_NEWQDISC' }
+      const error = errorOf(() => netlinkRequest(socket, request))
+      expect(error).to.include({ name: 'KernelError', syscall: 'sendto', command: 'RTM_NEWQDISC' })
+      expect(error.message).to.match(/^\w+: RTM_NEWQDISC on rtnetlink: \S+/)
+      // The next answer is that of the next request.
+      expect(xdpPrograms(socket, 1)).to.deep.equal([])
+    })
+
+    it('an unknown device, and one that has nothing', () => {
+      expect(errorOf(() => addClsact(socket, 9999))).to.include({ code: 'ENODEV' })
+      expect(listFilters(socket, 1, 'ingress')).to.deep.equal([])
+      expect(
+        errorOf(() => netlinkRequest(0, { type: 18, header: new Uint8Array(16), command: 'RTM_GETLINK' })),
+      ).to.be.instanceOf(RangeError)
+    })
+
+    it('a dump comes in many pieces, and is whole', () => {
+      const count = 120
+      const commands = Array.from({ length: count }, (_, i) => `addr add 198.19.${i}.1/24 dev lo\n`)
+      execFileSync('ip', ['-batch', '-'], { input: commands.join('') })
+      const header = new Uint8Array(8) // struct ifaddrmsg
+      const { messages } = netlinkRequest(socket, { type: 22, flags: NLM_F_DUMP, header, command: 'RTM_GETADDR' })
+      // With 127.0.0.1 and ::1.
+      expect(messages.length).to.be.at.least(count + 1)
+    })
+  })
+
+  describe('devices', () => {
+    useNamespace()
+
+    it("have the numbers of the thread's own namespace", () => {
+      ip('link', 'set', 'lo', 'down')
+      expect(interfaceIndex('lo')).to.equal(1)
+      expect(interfaceName(1)).to.equal('lo')
+      ip('link', 'set', 'lo', 'up')
+      // Those of sysfs are of the namespace in which it was mounted.
+      for (const name of readdirSync('/sys/class/net')) {
+        if (name !== 'lo' && !/^(sit|tunl|ip6|gre|erspan)/.test(name)) {
+          expect(errorOf(() => interfaceIndex(name))).to.include({ code: 'ENODEV' })
+        }
+      }
+      expect(interfaceLabel(9999)).to.equal('interface 9999')
+      expect(errorOf(() => interfaceName(9999))).to.include({ code: 'ENODEV', syscall: 'ioctl' })
+    })
+  })
+
+  describe('sockets', () => {
+    it('have a cookie each, and other files none', function () {
+      requireRoot(this)
+      const [a, b] = [0, 1].map(() => openSocket(2, 2, 0, 'AF_INET')) as [number, number]
+      try {
+        expect(socketCookie(a)).to.be.a('bigint').and.not.equal(socketCookie(b))
+        expect(socketCookie(a)).to.equal(socketCookie(a))
+        expect(socketCookie(0x7fffffff)).to.equal(undefined)
+      } finally {
+        closeFd(a)
+        closeFd(b)
+      }
+      expect(errorOf(() => openSocket(999, 2, 0, 'AF_999'))).to.include({ code: 'EAFNOSUPPORT', syscall: 'socket' })
+    })
+  })
+})
