@@ -32,12 +32,11 @@ const NAMED = 4
 interface Found {
   /** Where its symbol stands, for messages. */
   readonly at: number
-  readonly address: bigint
+  /** More than one where there are others of this name and rank elsewhere. */
+  readonly addresses: Set<bigint>
   readonly rank: number
   /** A function that chooses one of several at load time, and is not itself what is called. */
   readonly indirect: boolean
-  /** There are others of this name and rank elsewhere: some of them. */
-  readonly elsewhere: readonly bigint[]
 }
 
 /** The functions of a file, by name. */
@@ -67,19 +66,23 @@ export class ElfFunctions {
    * newest version. Errors: ElfError with code ENOENT (there is none, or one for which there is no single place).
    */
   offsetOf(name: string): number {
+    const offsets = this.offsetsOf(name)
+    if (offsets.length === 1) return offsets[0] as number
+    const some = offsets.slice(0, NAMED).join(' or ')
+    throw this.#missing(`several functions are called '${name}': say which by its offset, ${some}`)
+  }
+
+  /** The same for all of those that have this name. */
+  offsetsOf(name: string): readonly number[] {
     const found = this.#found.get(name)
     if (found === undefined) throw this.#missing(this.#unknown(name))
-    const { at, address, indirect, elsewhere } = found
+    const { at, addresses, indirect } = found
     if (indirect) {
       throw this.#missing(
         `'${name}' is chosen at load time among several functions (STT_GNU_IFUNC): probe the one that is chosen, by its name or its offset`,
       )
     }
-    if (elsewhere.length > 0) {
-      const offsets = [address, ...elsewhere].map((each) => this.#fileOffset(each, at, name))
-      throw this.#missing(`several functions are called '${name}': say which by its offset, ${offsets.join(' or ')}`)
-    }
-    return this.#fileOffset(address, at, name)
+    return Array.from(addresses, (address) => this.#fileOffset(address, at, name))
   }
 
   #missing(reason: string): ElfError {
@@ -129,18 +132,17 @@ export class ElfFunctions {
         : BigInt(symbols.getUint32(at + 4, littleEndian))
       const version = versions?.getUint16((at / entry) * 2, littleEndian) ?? 0
       const rank = (version & HIDDEN_VERSION) !== 0 ? RANK.hidden : rankOf(info >> 4)
-      const found = { at: section.offset + at, address, rank, indirect: kind === STT_GNU_IFUNC, elsewhere: [] }
-      this.#add(names.toString('utf8', nameAt, end), found)
+      const indirect = kind === STT_GNU_IFUNC
+      this.#add(names.toString('utf8', nameAt, end), section.offset + at, address, rank, indirect)
     }
   }
 
-  #add(name: string, symbol: Found): void {
+  #add(name: string, at: number, address: bigint, rank: number, indirect: boolean): void {
     const before = this.#found.get(name)
-    if (before === undefined || symbol.rank > before.rank) {
-      this.#found.set(name, symbol)
-    } else if (symbol.rank === before.rank && symbol.address !== before.address) {
-      if (before.elsewhere.length >= NAMED || before.elsewhere.includes(symbol.address)) return
-      this.#found.set(name, { ...before, elsewhere: [...before.elsewhere, symbol.address] })
+    if (before === undefined || rank > before.rank) {
+      this.#found.set(name, { at, addresses: new Set([address]), rank, indirect })
+    } else if (rank === before.rank) {
+      before.addresses.add(address)
     }
   }
 

@@ -15,6 +15,9 @@ import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from 
 /** A number that the program reads by bpf_get_attach_cookie, so that one program can tell its hooks apart. */
 export type Cookie = number | bigint
 
+/** A program at an event: a link, or before Linux 5.15 the event itself. */
+export type EventLink = Link | EventAttachment
+
 /** How a program comes to an event. */
 export interface EventTarget {
   readonly fields: PerfEventFields
@@ -30,7 +33,7 @@ export interface EventTarget {
  * Opens the event and attaches the program: by a link from Linux 5.15 on, which keeps the event; before by the event
  * itself, which then is what is owned. Leaves nothing behind where it fails.
  */
-export function attachToEvent(program: KnownProgram, where: EventTarget): Link | EventAttachment {
+export function attachToEvent(program: KnownProgram, where: EventTarget): EventLink {
   const { target, hint } = where
   const cookie = where.cookie === undefined ? 0n : checkU64('cookie', where.cookie)
   const subject: Subject = { description: target, ...(hint && { hint }) }

@@ -1,6 +1,5 @@
 import { checkU32 } from '../map/attributes'
-import type { Attachment } from './attachment'
-import { attachToEvent, type Cookie } from './event'
+import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { functionHint } from './kernel-functions'
 import { checkForOne } from './loaded-for'
@@ -23,7 +22,7 @@ export interface KprobeOptions {
  * EADDRNOTAVAIL (several are called so), EINVAL (the kernel forbids probes there), EILSEQ (no instruction begins at the
  * offset), EACCES and EPERM (kernel.perf_event_paranoid). Linux 4.17; by a link from Linux 5.15 on.
  */
-export function attachKprobe(program: ProgramLike, name: string, options: KprobeOptions = {}): Attachment {
+export function attachKprobe(program: ProgramLike, name: string, options: KprobeOptions = {}): EventLink {
   const { offset = 0, cookie, return: atReturn = false } = options
   const kind = atReturn ? 'kretprobe' : 'kprobe'
   checkFunction(name)
@@ -44,7 +43,7 @@ export function attachKretprobe(
   program: ProgramLike,
   name: string,
   options: Omit<KprobeOptions, 'return' | 'offset'> = {},
-): Attachment {
+): EventLink {
   return attachKprobe(program, name, { cookie: options.cookie, return: true })
 }
 

@@ -3,7 +3,7 @@ import { onlineCpuIds } from '../cpu/online'
 import { checkKnown } from '../features/names'
 import { checkU32, checkU64 } from '../map/attributes'
 import { Attachment, type UpdateOptions } from './attachment'
-import { attachToEvent, type Cookie, type EventTarget } from './event'
+import { attachToEvent, type Cookie, type EventLink, type EventTarget } from './event'
 import { checkProgram, type ProgramLike, programLabel } from './program'
 import { checkPid } from './uprobe'
 
@@ -44,14 +44,14 @@ export type PerfEventOptions = CountedEvent & Sampling & PerfEventScope
  * kernel.perf_event_max_sample_rate), ENODEV (the CPU is offline), ESRCH (no such thread), EACCES and EPERM
  * (kernel.perf_event_paranoid), EMFILE. Linux 4.9; by links from Linux 5.15 on.
  */
-export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions): Attachment {
+export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions): EventLink | PerfEvents {
   const event = eventOf(options)
   const sampling = samplingOf(options)
   const { cpu, pid, cookie } = options
   checkPid(pid)
   if (cpu !== undefined) checkU32('cpu', cpu)
   const known = checkProgram(program, `perf_event ${event.name}`, 'perf_event')
-  const attach = (on: { readonly cpu: number; readonly pid: number }, target: string): Attachment => {
+  const attach = (on: { readonly cpu: number; readonly pid: number }, target: string): EventLink => {
     const fields = { type: event.type, config: event.config, ...sampling, ...on }
     const where: EventTarget = { fields, kind: 'event', target, cookie, hint: (_command, code) => sampleHint(code) }
     return attachToEvent(known, where)
@@ -59,7 +59,7 @@ export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions)
   const name = `perf_event ${event.name}`
   if (pid !== undefined) return attach({ cpu: cpu ?? -1, pid }, `${name} of thread ${pid}`)
   if (cpu !== undefined) return attach({ cpu, pid: -1 }, `${name} on CPU ${cpu}`)
-  const events: Attachment[] = []
+  const events: EventLink[] = []
   try {
     for (const cpu of onlineCpuIds()) events.push(attach({ cpu, pid: -1 }, `${name} on CPU ${cpu}`))
     return new PerfEvents(events, name)
@@ -73,18 +73,18 @@ export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions)
 export class PerfEvents extends Attachment {
   readonly type = 'perf_event'
   /** Those of the CPUs, in their order: each a `Link`, or before Linux 5.15 an `EventAttachment`. */
-  readonly events: readonly Attachment[]
+  readonly events: readonly EventLink[]
   readonly #name: string
 
   /** @internal Takes them over. There is at least one, as there is a CPU. */
-  constructor(events: readonly Attachment[], name: string) {
-    super((events[0] as Attachment).handle)
+  constructor(events: readonly EventLink[], name: string) {
+    super((events[0] as EventLink).handle)
     this.events = events
     this.#name = name
   }
 
   get programId(): number {
-    return (this.events[0] as Attachment).programId
+    return (this.events[0] as EventLink).programId
   }
 
   info(): { readonly type: 'perf_event'; readonly programId: number; readonly events: readonly object[] } {

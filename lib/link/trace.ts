@@ -1,6 +1,6 @@
 /** Programs at what the kernel and user code do: tracepoints, functions, probes, samples, iterators. */
 export type { SoftwareEvent } from '../../syscalls/perf-event'
-export { type Cookie, EventAttachment } from './event'
+export { type Cookie, EventAttachment, type EventLink } from './event'
 export { attachIterator, IteratorLink, type IteratorTarget } from './iterator'
 export { attachKprobe, attachKretprobe, type KprobeOptions } from './kprobe'
 export { attachKprobeMulti, type ProbeMultiOptions } from './kprobe-multi'

@@ -4,8 +4,7 @@ import { nearest } from '../asm/helpers'
 import { kernelNames } from '../btf/kernel-names'
 import { unsupportedOr } from '../features/unsupported'
 import { checkU64 } from '../map/attributes'
-import type { Attachment } from './attachment'
-import { attachToEvent, type Cookie } from './event'
+import { attachToEvent, type Cookie, type EventLink } from './event'
 import { Link } from './link'
 import { checkProgram, type ProgramLike } from './program'
 import { tracepointId } from './tracefs'
@@ -28,7 +27,7 @@ export function attachTracepoint(
   category: string,
   name: string,
   { cookie }: CookieOptions = {},
-): Attachment {
+): EventLink {
   const target = `tracepoint ${category}:${name}`
   const known = checkProgram(program, target, 'tracepoint')
   const config = tracepointId(category, name)

@@ -58,8 +58,8 @@ function placesOf(path: string, functions: readonly UserFunction[] | RegExp): re
   if (functions instanceof RegExp) {
     const found = readFunctions(path)
     const named = matching(found.names, functions, `the functions of ${path}`)
-    // Aliases stand at one place, and a program shall be run there once.
-    return [...new Set(named.map((name) => found.offsetOf(name)))]
+    // Several names may stand for one place, where the program shall be run once.
+    return [...new Set(named.flatMap((name) => found.offsetsOf(name)))]
   }
   if (!Array.isArray(functions))
     throw new TypeError('functions are a list of names or offsets, or a regular expression')

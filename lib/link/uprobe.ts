@@ -1,7 +1,6 @@
 import { readFunctions } from '../elf/symbols'
 import { checkU32 } from '../map/attributes'
-import type { Attachment } from './attachment'
-import { attachToEvent, type Cookie } from './event'
+import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { checkForOne } from './loaded-for'
 import { checkProgram, type ProgramLike } from './program'
@@ -34,7 +33,7 @@ export function attachUprobe(
   path: string,
   where: UserFunction,
   options: UprobeOptions = {},
-): Attachment {
+): EventLink {
   const { pid, cookie, return: atReturn = false } = options
   const kind = atReturn ? 'uretprobe' : 'uprobe'
   checkPath(path)
@@ -57,7 +56,7 @@ export function attachUretprobe(
   path: string,
   where: UserFunction,
   options: Omit<UprobeOptions, 'return'> = {},
-): Attachment {
+): EventLink {
   return attachUprobe(program, path, where, { ...options, return: true })
 }
 

@@ -91,6 +91,8 @@ describe('symbols of ELF files', () => {
     expect(offsetOf(at(1, 0), at(1, 0))).to.equal(0x1001)
     const error = errorOf(() => offsetOf(at(1, 0), at(2, 0)))
     expect(error).to.include({ code: 'ENOENT' })
+    const both = functions(elfImage({ bits: 64, littleEndian: true, symbols: [at(1, 0), at(2, 0)] }).bytes)
+    expect(both.offsetsOf('twice')).to.deep.equal([0x1001, 0x1002])
     expect(error.message).to.equal("image: several functions are called 'twice': say which by its offset, 4097 or 4098")
   })
 
