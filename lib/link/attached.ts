@@ -9,7 +9,7 @@ import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { type Cgroup, withCgroup } from './cgroup'
 import { CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
-import { type Interface, resolveInterface } from './interface'
+import { type NetworkInterface, resolveInterface } from './interface'
 import { type NetworkNamespace, OWN_NAMESPACE, withNamespace } from './netns'
 import type { SockmapHook } from './sockmap'
 import { attachedXdp } from './xdp'
@@ -41,13 +41,13 @@ type NamespaceHook = 'sk_lookup' | 'flow_dissector'
  * What is attached at a hook, by whomever. Errors: UnsupportedError (the kernel has no such hook); those of the target:
  * ENODEV, ENOENT; EPERM without CAP_NET_ADMIN. Of a sockmap Linux 5.17, of tcx 6.6, of netkit 6.7.
  */
-export function attached(hook: DeviceHook, device: Interface): Attached
+export function attached(hook: DeviceHook, device: NetworkInterface): Attached
 export function attached(hook: CgroupHook, cgroup: Cgroup, options?: { readonly effective?: boolean }): Attached
 export function attached(hook: NamespaceHook, namespace?: NetworkNamespace): Attached
 export function attached(hook: SockmapHook, map: HasFd): Attached
 export function attached(
   hook: DeviceHook | CgroupHook | NamespaceHook | SockmapHook,
-  target?: Interface | Cgroup | NetworkNamespace,
+  target?: NetworkInterface | Cgroup | NetworkNamespace,
   { effective = false }: { readonly effective?: boolean } = {},
 ): Attached {
   switch (hook) {
@@ -58,7 +58,7 @@ export function attached(
     case 'tcx_egress':
     case 'netkit_primary':
     case 'netkit_peer':
-      return atDevice(hook, target as Interface)
+      return atDevice(hook, target as NetworkInterface)
     case 'sk_lookup':
     case 'flow_dissector': {
       const named = (target ?? OWN_NAMESPACE) as NetworkNamespace
@@ -87,7 +87,7 @@ export function attached(
   }
 }
 
-function atDevice(hook: DeviceHook, device: Interface): Attached {
+function atDevice(hook: DeviceHook, device: NetworkInterface): Attached {
   const { ifindex, label } = resolveInterface(device)
   if (hook === 'xdp') {
     const programs = attachedXdp(ifindex).map((found) => ({ ...found, linkId: undefined }))

@@ -80,7 +80,10 @@ function hookOf(program: ProgramLike, wanted: CgroupHook | undefined, cgroup: Cg
   const types = wanted === undefined ? [...new Set(Object.values(CGROUP_HOOKS))] : [CGROUP_HOOKS[wanted]]
   const known = checkProgram(program, wanted === undefined ? label : `${wanted} of ${label}`, ...types)
   const { expectedAttachType, type } = known
-  const loadedFor = expectedAttachType !== undefined && isHook(expectedAttachType) ? expectedAttachType : undefined
+  if (expectedAttachType !== undefined && !isHook(expectedAttachType)) {
+    throw new TypeError(`${known.description} was loaded for ${expectedAttachType}, which is no hook of a cgroup`)
+  }
+  const loadedFor = expectedAttachType
   if (wanted === undefined) {
     const hooks = Object.keys(CGROUP_HOOKS).filter((hook) => CGROUP_HOOKS[hook as CgroupHook] === type) as CgroupHook[]
     const hook = loadedFor ?? (hooks.length === 1 ? hooks[0] : undefined)

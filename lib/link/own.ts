@@ -32,6 +32,8 @@ export abstract class OwnAttachment extends Attachment {
   protected static begin<T extends OwnAttachment>(made: T, program: KnownProgram): T {
     try {
       made.set(program, true)
+      // What is said of one that is collected open.
+      made.handle.what = made.description
       return made
     } catch (error) {
       made.#detached = true

@@ -15,7 +15,7 @@ import {
 import { UnsupportedError } from '../features/unsupported'
 import { Handle } from '../handle/handle'
 import type { Attachment } from './attachment'
-import { type Interface, resolveInterface } from './interface'
+import { type NetworkInterface, resolveInterface } from './interface'
 import { OWN_NAMESPACE } from './netns'
 import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from './program'
@@ -48,7 +48,7 @@ export interface TcInfo {
  */
 export function attachTc(
   program: ProgramLike,
-  device: Interface,
+  device: NetworkInterface,
   direction: Direction,
   options: TcOptions = {},
 ): Attachment {
@@ -91,10 +91,6 @@ class TcAttachment extends OwnAttachment {
 
   get description(): string {
     return this.#where
-  }
-
-  override get programId(): number {
-    return super.programId
   }
 
   override info(): TcInfo {

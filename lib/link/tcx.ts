@@ -1,5 +1,5 @@
 import { BPF_NETKIT_PEER, BPF_NETKIT_PRIMARY, BPF_TCX_EGRESS, BPF_TCX_INGRESS } from '../../syscalls/uapi-attach-type'
-import { type Interface, resolveInterface } from './interface'
+import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
 import { type OrderOptions, orderOf } from './order'
 import { checkProgram, type ProgramLike } from './program'
@@ -16,7 +16,7 @@ const NETKIT = { primary: BPF_NETKIT_PRIMARY, peer: BPF_NETKIT_PEER } as const
  */
 export function attachTcx(
   program: ProgramLike,
-  device: Interface,
+  device: NetworkInterface,
   direction: 'ingress' | 'egress',
   order: OrderOptions = {},
 ): Link {
@@ -34,7 +34,7 @@ export function attachTcx(
  */
 export function attachNetkit(
   program: ProgramLike,
-  device: Interface,
+  device: NetworkInterface,
   end: 'primary' | 'peer',
   order: OrderOptions = {},
 ): Link {

@@ -2,7 +2,7 @@ import { closeFd } from '../../syscalls/fd'
 import { openRouteSocket } from '../../syscalls/netlink'
 import { type XdpMode, xdpPrograms } from '../../syscalls/route'
 import { BPF_XDP } from '../../syscalls/uapi-attach-type'
-import { type Interface, resolveInterface } from './interface'
+import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
 import { checkProgram, type ProgramLike, programLabel } from './program'
 import { describeLinkOf } from './whose'
@@ -25,7 +25,7 @@ export interface XdpOptions {
  * Errors: ENODEV; EBUSY (another program is there: its id is told); EEXIST (one is there in another mode); EOPNOTSUPP
  * (the driver has not got that mode); EINVAL (the program is for a CPUMAP, a DEVMAP or another device). Linux 5.9.
  */
-export function attachXdp(program: ProgramLike, device: Interface, { mode }: XdpOptions = {}): Link {
+export function attachXdp(program: ProgramLike, device: NetworkInterface, { mode }: XdpOptions = {}): Link {
   if (mode !== undefined && !Object.hasOwn(MODES, mode)) {
     throw new TypeError(`mode is 'native', 'generic' or 'offload', not ${JSON.stringify(mode)}`)
   }
