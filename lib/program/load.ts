@@ -65,8 +65,8 @@ function* attemptsOf({ fields, logLevel }: Loading): Generator<ProgLoadFields, L
     const reply = yield { ...fields, log_level, log_buf }
     if (reply.errno === 0) return { fd: reply.fd, log: textOf(log_buf) }
     if (errnoName(reply.errno) === 'ENOSPC' && bytes < MOST_LOG_BYTES) {
-      // Linux 6.4 tells how much it is; before, one can but try again.
-      bytes = Math.min(MOST_LOG_BYTES, reply.logTrueSize > bytes ? reply.logTrueSize : bytes * 4)
+      // Linux 6.4 tells how much it is; before, one can but try again: few times, as each is a verification.
+      bytes = Math.min(MOST_LOG_BYTES, reply.logTrueSize > bytes ? reply.logTrueSize : bytes * 16)
       continue
     }
     // ENOSPC is about the log, not about the program.

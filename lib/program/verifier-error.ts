@@ -1,4 +1,4 @@
-import { type About, KernelError } from '../../syscalls/errno'
+import { type About, errnoName, KernelError } from '../../syscalls/errno'
 import { disassemble } from '../asm'
 import type { SourceLine } from './options'
 import { causeOf } from './verifier-causes'
@@ -40,7 +40,7 @@ export class VerifierError extends KernelError {
     const instruction = instructionOf(words, program)
     const refused = { text: instruction?.text ?? '', type: program.type }
     const said = words.messages[0] ?? words.lines.at(-1)
-    const hint = about.subject?.hint?.(about.command, '') ?? causeOf(words.messages, refused)
+    const hint = about.subject?.hint?.(about.command, errnoName(errno)) ?? causeOf(words.messages, refused)
     super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
     this.log = program.log
     this.instruction = instruction

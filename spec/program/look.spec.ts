@@ -1,4 +1,6 @@
-import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { ArrayMap, bpf, enableStats, HashMap, Program, programIds, programs, struct, u32, u64 } from '../../lib'
@@ -83,12 +85,13 @@ describe('a program', () => {
 
   it('shows its instructions as bpftool does', function () {
     needsBpftool(this)
-    const file = `/tmp/ebpf-ts-xlated-${process.pid}`
+    const folder = mkdtempSync(join(tmpdir(), 'ebpf-ts-'))
     try {
+      const file = join(folder, 'xlated')
       bpftool('prog', 'dump', 'xlated', 'id', `${program.id}`, 'file', file)
-      expect(Buffer.from(program.xlated())).to.deep.equal(execFileSync('cat', [file]))
+      expect(Buffer.from(program.xlated())).to.deep.equal(readFileSync(file))
     } finally {
-      execFileSync('rm', ['-f', file])
+      rmSync(folder, { recursive: true })
     }
   })
 

@@ -172,7 +172,7 @@ describe('program.run', () => {
     it('refuses a packet that is too large, and says so', () => {
       using program = loadXdp()
       const error = errorOf(() => program.run({ data: new Uint8Array(100_000) }))
-      expect(error.code).to.be.oneOf(['EINVAL', 'ENOMEM', 'E2BIG'])
+      expect(error.code).to.be.oneOf(['EINVAL', 'ENOMEM', 'E2BIG', 'EMSGSIZE'])
       expect(error).to.include({ command: 'BPF_PROG_TEST_RUN', object: program.description })
     })
   })
@@ -249,7 +249,8 @@ describe('program.run', () => {
         exit`,
     })
     const { retval, data } = program.run({ data: packet() })
-    expect(retval).to.equal(0)
+    // BPF_OK; up to Linux 5.17 the kernel says here that it was.
+    expect(retval).to.be.oneOf([0, 1])
     expect(data).to.have.length(56)
     expect(new DataView(data.buffer).getUint16(12, LE)).to.equal(99)
   })
