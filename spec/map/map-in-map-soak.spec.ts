@@ -114,7 +114,10 @@ describe('map-in-map over tens of thousands of inner maps', function () {
     await eventually(() => bpfFds().length === fdsBefore.length, 'every fd is closed')
 
     expect([...memlock].every((bytes) => bytes > 0)).to.equal(true)
-    expect(memlock.size, `bytes charged for the outer map and for inner maps: ${[...memlock].join(' ')}`).to.be.within(1, 2)
+    expect(memlock.size, `bytes charged for the outer map and for inner maps: ${[...memlock].join(' ')}`).to.be.within(
+      1,
+      2,
+    )
 
     // Of the second half, when everything that is made once has been made.
     const half = rss.slice(rss.length / 2)
