@@ -32,7 +32,7 @@ export type IteratorTarget =
  * bpf_seq_write or bpf_seq_printf. Without a target it goes through all of them.
  *
  * Errors: TypeError (a program of another type or attach type); UnsupportedError; EBADF (this iterator needs a map),
- * EINVAL (it takes no such target, or a map of another type), ESRCH (no such process), EACCES (the program reads more of
+ * EINVAL (it takes no such target, or a map of another type), E2BIG (a process or cgroup before Linux 6.1), ESRCH (no such process), EACCES (the program reads more of
  * the map's keys or values than there is), EPERM. Linux 5.8.
  */
 export function attachIterator(program: ProgramLike, target?: IteratorTarget): IteratorLink {
@@ -73,12 +73,14 @@ function iterHint(code: string, target: IteratorTarget | undefined): string | un
       return 'this iterator goes through a map: { map } says which'
     case 'ESRCH':
       return 'there is no such process or thread'
+    case 'E2BIG':
+      return 'processes, threads and cgroups as targets came with Linux 6.1'
     case 'EACCES':
       return "the program reads more of the map's keys or values than they have"
     case 'EINVAL':
       return target === undefined
         ? "this iterator needs a target, or the program was not loaded with expectedAttachType 'trace_iter'"
-        : "this iterator takes no such target (processes and cgroups came with Linux 6.1), or a map of another type, or the program was not loaded with expectedAttachType 'trace_iter'"
+        : "this iterator takes no such target, or a map of another type, or the program was not loaded with expectedAttachType 'trace_iter'"
     default:
       return undefined
   }

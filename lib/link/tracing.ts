@@ -30,7 +30,7 @@ const FEATURES: Readonly<Partial<Record<AttachTypeName, string>>> = {
  * A cookie needs the attach type, which the kernel does not tell of a program: give it as it was loaded.
  *
  * Errors: TypeError (a program of another type); UnsupportedError; EBUSY (the function is taken, or has as many programs as
- * it can), EPERM, EINVAL (a cookie before Linux 5.19). Linux 5.5.
+ * it can), EPERM, EINVAL (a cookie before Linux 5.19), ENOENT (before Linux 5.13: it was attached before). Linux 5.5.
  */
 export function attachTracing(program: ProgramLike, { cookie }: CookieOptions = {}): Link {
   const known = checkProgram(program, 'a tracing hook', 'tracing')
@@ -109,7 +109,9 @@ function hintOf(hasCookie: boolean): NonNullable<Subject['hint']> {
   return (_command, code) => {
     if (code === 'EBUSY') return 'the function has other programs that do not admit this one, or as many as it can have'
     if (code === 'EINVAL' && hasCookie) return 'cookies of such programs came with Linux 5.19'
-    if (code === 'ENOENT') return 'what the program was loaded for is gone'
+    if (code === 'ENOENT') {
+      return 'the program was attached before, which it can be once only before Linux 5.13; or what it was loaded for is gone'
+    }
     return undefined
   }
 }

@@ -17,7 +17,7 @@ import { ownCgroup } from '../support/attach/network'
 import { requireAttach, requireLsm } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { AF_INET, AF_INET6, AF_UNIX, NR_SOCKET, openSocket } from '../support/attach/trigger'
-import { hasFeature, requireRoot } from '../support/kernel'
+import { hasFeature, linuxBefore, requireRoot } from '../support/kernel'
 import { recorded, type Sent } from '../support/recording-abi'
 
 const EINVAL = -22
@@ -76,12 +76,19 @@ describe('attachTracing', () => {
 
   it('fentry: by its fd alone, and on a kernel without such links', async function () {
     requireAttach(this, 'fentry')
-    const program = tracing('trace_fentry', new HookCode().onlyProcess().count(stage.counters.fd).end())
-    const link = stage.using(attachTracing(program.fd))
+    const load = () => tracing('trace_fentry', new HookCode().onlyProcess().count(stage.counters.fd).end())
+    const first = load()
+    const link = stage.using(attachTracing(first.fd))
     openSocket()
     expect(stage.count()).to.equal(1)
     await stage.detach(link, openSocket)
+    if (linuxBefore(5, 13)) {
+      const error = failing(() => attachTracing(first))
+      expect(error).to.include({ code: 'ENOENT' })
+      expect(error.message).to.include('once only before Linux 5.13')
+    }
     const before = stage.count()
+    const program = load()
     const old = recorded(() => stage.using(attachTracing(program)), withoutTracingLinks)
     openSocket()
     expect(stage.count()).to.equal(before + 1)
