@@ -24,7 +24,8 @@ export interface NetfilterOptions {
  * Attaches a program of type netfilter to a hook of the calling thread's network namespace. It returns 0 (NF_DROP) or 1
  * (NF_ACCEPT). The link keeps its program: `update` is EOPNOTSUPP.
  *
- * Errors: UnsupportedError; EBUSY (the priority is taken); EAFNOSUPPORT (the kernel has not got that family). Linux 6.4.
+ * Errors: UnsupportedError; EBUSY (the priority is taken); EAFNOSUPPORT (the kernel has not got that family); ENOENT,
+ * EOPNOTSUPP (`defrag` without nf_defrag_ipv4 or nf_defrag_ipv6). Linux 6.4.
  */
 export function attachNetfilter(program: ProgramLike, options: NetfilterOptions): Link {
   const { family, hook, priority, defrag = false } = options
@@ -41,10 +42,14 @@ export function attachNetfilter(program: ProgramLike, options: NetfilterOptions)
   return createLink(fields, where, [['attach', 'netfilter']], (_command, code) => HINTS[code])
 }
 
+const NO_DEFRAG = 'the kernel has nothing that puts fragments together (nf_defrag_ipv4, nf_defrag_ipv6)'
+
 const HINTS: Readonly<Record<string, string>> = {
   EBUSY: 'another BPF program has this priority there',
   EAFNOSUPPORT: 'the kernel was built without that family',
-  EOPNOTSUPP: 'the kernel was built without what puts fragments together (defrag)',
+  // Of a module that is not there, and of one that has nothing to offer (get_proto_defrag_hook).
+  ENOENT: NO_DEFRAG,
+  EOPNOTSUPP: NO_DEFRAG,
 }
 
 /** bpf_nf_check_pf_and_hooks in net/netfilter/nf_bpf_link.c says ERANGE of the outermost priorities. */

@@ -1,6 +1,6 @@
 /** A network namespace that the specs of a suite have to themselves. */
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { runs } from '../attach/network'
 import { needs, pending, requireRoot } from '../kernel'
 import { libc } from './libc'
@@ -80,6 +80,11 @@ export function cable(context: Mocha.Context, ...types: readonly ('veth' | 'netk
   const other = / \S+@([^:]+):/.exec(ip('-o', 'link', 'show', near))?.[1]
   if (other === undefined) throw new Error(`the other end of ${near} has no name`)
   ip('link', 'set', other, 'name', far)
+  for (const name of [near, far]) {
+    // Nothing but the spec's packets.
+    const quiet = `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`
+    if (existsSync(quiet)) writeFileSync(quiet, '1')
+  }
   // 198.18.0.0/15 is for tests of network devices (RFC 2544).
   ip('addr', 'add', `198.18.${n}.1/30`, 'dev', near)
   const beyond = `198.18.${n}.2`
