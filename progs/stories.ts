@@ -1,4 +1,6 @@
+import { story as liveConfig } from './live-config/story'
 import { story as mapInMap } from './map-in-map/story'
+import { story as portStats } from './port-stats/story'
 import type { Story } from './support/story'
 import { story as uidSyscalls } from './uid-syscalls/story'
 
@@ -6,4 +8,6 @@ import { story as uidSyscalls } from './uid-syscalls/story'
 export const STORIES: Readonly<Record<string, Story>> = {
   'map-in-map': mapInMap,
   'uid-syscalls': uidSyscalls,
+  'live-config': liveConfig,
+  'port-stats': portStats,
 }
