@@ -57,8 +57,11 @@ export function prepareLinkTarget(target: LinkCreateTarget | undefined): {
       return { union: { member: 'iter', iter_info, iter_info_len: target.iter_info.byteLength }, keep: target }
     }
     case 'kprobe_multi': {
-      const { member, flags, syms, addrs, cookies } = target
-      const cnt = commonCount({ syms, addrs, cookies }) ?? 0
+      const { member, flags, syms, addrs } = target
+      const cnt = commonCount({ syms, addrs, cookies: target.cookies }) ?? 0
+      // Linux 6.18 goes down (bpf_kprobe_multi_show_fdinfo follows a null pointer) when anybody reads the fdinfo of a link
+      // without cookies: there are always some.
+      const cookies = target.cookies ?? (cnt > 0 ? new BigUint64Array(cnt) : undefined)
       const names = syms && pointers(syms)
       const union = {
         member,
@@ -68,7 +71,7 @@ export function prepareLinkTarget(target: LinkCreateTarget | undefined): {
         addrs: optionalBytes(addrs, 'addrs').address,
         cookies: optionalBytes(cookies, 'cookies').address,
       }
-      return { union, keep: [target, names] }
+      return { union, keep: [target, names, cookies] }
     }
     case 'uprobe_multi': {
       const { member, offsets, ref_ctr_offsets, cookies, flags, pid, path_fd } = target

@@ -156,6 +156,13 @@ describe('buffers of callers', () => {
     expect(new DataView(cookies.buffer, cookies.byteOffset).getBigUint64(8, LE)).to.equal(8n)
   })
 
+  it('are there for cookies that nobody gave: without them Linux 6.18 goes down when the fdinfo is read', () => {
+    const union = { member: 'kprobe_multi', syms: ['vfs_read', 'vfs_write'] } as const
+    const { view, recording } = attrOf(() => sys.linkCreate({ prog_fd: FD, attach_type: 42, union }))
+    const cookies = recording.bytesAt(Number(view.getBigUint64(40, LE)), 16)
+    expect(cookies).to.deep.equal(new Uint8Array(16))
+  })
+
   it('are text that a C string can hold', () => {
     recorded((recording) => {
       for (const take of [
