@@ -118,10 +118,27 @@ export class Namespace implements AsyncDisposable {
 }
 
 /**
- * Joins two namespaces by a wire; it goes with either of them. Neither end has to ask who has an address. What is to see
- * the first packet is attached by `before`, when the devices are there and nothing can pass yet.
+ * Joins two namespaces by a wire; it goes with either of them. Neither end has to ask who has an address.
  */
-export function wire(one: End, other: End, before?: () => void): void {
+export function wire(one: End, other: End): void {
+  lay(one, other)
+  raise(one, other)
+}
+
+/** The same; what is to see the first packet is attached when the devices are there and nothing can pass yet. */
+export function wireAnd<T extends Disposable>(one: End, other: End, attach: () => T): T {
+  lay(one, other)
+  const attached = attach()
+  try {
+    raise(one, other)
+    return attached
+  } catch (error) {
+    attached[Symbol.dispose]()
+    throw error
+  }
+}
+
+function lay(one: End, other: End): void {
   one.namespace.ip(
     'link',
     'add',
@@ -140,7 +157,9 @@ export function wire(one: End, other: End, before?: () => void): void {
     for (const address of addresses)
       namespace.ip('address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []))
   }
-  before?.()
+}
+
+function raise(one: End, other: End): void {
   for (const { namespace, device } of [one, other]) namespace.ip('link', 'set', device, 'up')
   for (const [from, to] of [
     [one, other],
