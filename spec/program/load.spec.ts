@@ -15,6 +15,7 @@ import {
   VerifierError,
 } from '../../lib'
 import { BPF_PROG_LOAD } from '../../syscalls'
+import { LE } from '../../syscalls/attr-common'
 import * as attachTypes from '../../syscalls/uapi-attach-type'
 import { ATTACH_TYPES, PROGRAM_TYPES } from '../../syscalls/uapi-names'
 import { errorOf, rejectionOf } from '../support/error'
@@ -119,6 +120,29 @@ describe('Program.load', function () {
         .map(({ attr }) => new DataView((attr as Uint8Array).buffer).getUint8(44))
       expect(flags).to.deep.equal([1 << 4, 1 << 0])
     })
+  })
+
+  it('gives the kernel the fds that instructions name by their place', () => {
+    const placesOf = (options: Partial<ProgramOptions>) =>
+      recorded(
+        (recording) => {
+          expect(() => loadXdp(options)).to.throw('EINVAL')
+          const sent = recording.bpf(BPF_PROG_LOAD)[0]?.attr as Uint8Array
+          const attr = new DataView(sent.buffer)
+          const bytes = recording.bytesAt(Number(attr.getBigUint64(120, LE)), 12)
+          return [...new Int32Array(bytes.slice().buffer)]
+        },
+        (call) => (call.command === BPF_PROG_LOAD ? -EINVAL : undefined),
+      )
+    expect(placesOf({ fdArray: [7, { fd: 8 }, 9] })).to.deep.equal([7, 8, 9])
+    const code = bpf`
+      call ${{ btfId: 5, module: { fd: 21 } }}
+      call ${{ btfId: 6, module: { fd: 22 } }}
+      r0 = 2
+      exit`
+    // The first place stands for the kernel itself.
+    expect(placesOf({ code })).to.deep.equal([0, 21, 22])
+    expect(() => loadXdp({ code, fdArray: [7] })).to.throw(TypeError, 'an fd array of its own')
   })
 
   it('leaves nothing behind when it is closed, or refused', async () => {

@@ -86,6 +86,17 @@ describe("the verifier's log", () => {
     )
   })
 
+  it('is given up where it has no end, and the error is that of the first refusal', () => {
+    const endless: Answer = (call) => {
+      if (call.command !== BPF_PROG_LOAD) return undefined
+      return viewOf(call).getUint32(28, LE) === 0 ? -EPERM : -ENOSPC
+    }
+    recorded((recording) => {
+      expect(errorOf(() => loadXdp()).code).to.equal('EPERM')
+      expect(asked(recording).map(([, size]) => size)).to.include(2 ** 28)
+    }, endless)
+  })
+
   it('is the same off the event loop', async () => {
     const load = () => Program.loadAsync({ type: 'xdp', code: longWinded() })
     await recorded(async (recording) => {

@@ -167,6 +167,8 @@ describe('program.run', () => {
       const result = program.run({ data: packet(), repeat: 500, flags: ['XDP_LIVE_FRAMES'], batchSize: 16 })
       expect(counts.get(0)).to.equal(500n)
       expect(result.data).to.have.length(0)
+      expect(program.run({ data: packet(), repeat: 500 }).data).to.have.length(64)
+      expect(program.run({ data: packet(), repeat: 500, flags: ['XDP_LIVE_FRAMES'] }).data).to.have.length(0)
     })
 
     it('refuses a packet that is too large, and says so', () => {
