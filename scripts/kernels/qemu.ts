@@ -11,7 +11,7 @@ const MACHINES = {
   arm64: {
     command: 'qemu-system-aarch64',
     package: 'qemu-system-arm',
-    options: ['-machine', 'virt', '-cpu', 'max,pauth-impdef=on'],
+    options: ['-machine', 'virt', '-cpu', 'cortex-a72'],
     console: 'ttyAMA0',
   },
 } as const
