@@ -1,3 +1,4 @@
+import { story as devmapArray } from './devmap-array/story'
 import { story as liveConfig } from './live-config/story'
 import { story as mapInMap } from './map-in-map/story'
 import { story as portStats } from './port-stats/story'
@@ -10,4 +11,5 @@ export const STORIES: Readonly<Record<string, Story>> = {
   'uid-syscalls': uidSyscalls,
   'live-config': liveConfig,
   'port-stats': portStats,
+  'devmap-array': devmapArray,
 }

@@ -85,6 +85,20 @@ export class Namespace implements AsyncDisposable {
     }
   }
 
+  /** The kernel's number of a device. */
+  index(device: string): number {
+    const [found] = JSON.parse(this.ip('-json', 'link', 'show', 'dev', device)) as { readonly ifindex: number }[]
+    if (found === undefined) throw new Error(`there is no device ${device} in this namespace`)
+    return found.ifindex
+  }
+
+  /** No IPv6, whose devices speak unasked: for who counts packets. Before there are any devices. */
+  withoutIpv6(): void {
+    const paths = ['all', 'default'].map((which) => `/proc/sys/net/ipv6/conf/${which}/disable_ipv6`)
+    const [file, args] = this.command('sh', '-c', 'for f; do test ! -e $f || echo 1 > $f; done', 'sh', ...paths)
+    execFileSync(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  }
+
   /** What came in at a device. */
   received(device: string): DeviceCounts {
     const line = this.#proc('dev').find((line) => line.trimStart().startsWith(`${device}:`))
