@@ -14,7 +14,7 @@ import {
   Program,
   type ProgramOptions,
 } from '../../lib'
-import { progQuery } from '../../syscalls'
+import { progAttach, progDetach, progQuery } from '../../syscalls'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { openFds } from '../map/kit'
 import { ownCgroupFolder } from '../support/attach/network'
@@ -313,11 +313,18 @@ describe('programs at cgroups', () => {
 
     it('leaves what somebody else has put there since', () => {
       const [ours, theirs] = [attachCgroup(deny(0), folder, { mode: 'exclusive' }), deny(1)]
-      ours.detach()
-      const other = attachCgroup(theirs, folder, { mode: 'exclusive' })
-      ours.close()
-      expect(ids(folder, hook)).to.deep.equal([theirs.id])
-      other.close()
+      const target_fd = openSync(folder, 'r')
+      const place = { target_fd, attach_bpf_fd: theirs.fd, attach_type: ATTACH_TYPES[hook] }
+      try {
+        progAttach(place)
+        expect(ids(folder, hook)).to.deep.equal([theirs.id])
+        ours.close()
+        expect(ids(folder, hook)).to.deep.equal([theirs.id])
+        progDetach(place)
+      } finally {
+        closeSync(target_fd)
+      }
+      expect(ids(folder, hook)).to.deep.equal([])
     })
 
     it('has no order, and no LSM', () => {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
+import { LE } from '../../syscalls/attr-common'
 import { closeFd } from '../../syscalls/fd'
 import { interfaceIndex, interfaceLabel, interfaceName } from '../../syscalls/interface'
 import {
@@ -11,11 +12,13 @@ import {
   readAttributes,
   viewOf,
 } from '../../syscalls/netlink'
+import { NR } from '../../syscalls/numbers'
 import { addClsact, listFilters, xdpPrograms } from '../../syscalls/route'
 import { openSocket, socketCookie } from '../../syscalls/socket'
 import { errorOf } from '../support/error'
 import { requireRoot } from '../support/kernel'
 import { ip, useNamespace } from '../support/link/namespace'
+import { recorded } from '../support/recording-abi'
 
 describe('netlink', () => {
   describe('attributes', () => {
@@ -100,6 +103,84 @@ describe('netlink', () => {
       const { messages } = netlinkRequest(socket, { type: 22, flags: NLM_F_DUMP, header, command: 'RTM_GETADDR' })
       // With 127.0.0.1 and ::1.
       expect(messages.length).to.be.at.least(count + 1)
+    })
+  })
+
+  describe('answers that a kernel may give', () => {
+    /** A message of struct nlmsghdr and a payload of 4 bytes. */
+    function message(type: number, flags: number, seq: number, word: number): Uint8Array {
+      const bytes = new Uint8Array(20)
+      const view = viewOf(bytes)
+      view.setUint32(0, 20, LE)
+      view.setUint16(4, type, LE)
+      view.setUint16(6, flags, LE)
+      view.setUint32(8, seq, LE)
+      view.setInt32(16, word, LE)
+      return bytes
+    }
+
+    /** Asks for a dump of a kernel that gives these answers, one a request; tells how often it was asked. */
+    function dump(answers: readonly ((seq: number) => readonly Uint8Array[] | number)[]) {
+      let asked = 0
+      let seq = 0
+      let waiting: (readonly Uint8Array[] | number)[] = []
+      const ask = () =>
+        recorded(
+          () => netlinkRequest(9, { type: 18, flags: NLM_F_DUMP, header: new Uint8Array(16), command: 'RTM_GETLINK' }),
+          ({ nr, args }, recording) => {
+            if (nr === NR.sendto) {
+              seq = viewOf(recording.bytesAt(args[1] ?? 0, args[2] ?? 0)).getUint32(8, LE)
+              const answer = answers[Math.min(asked++, answers.length - 1)]
+              waiting = answer === undefined ? [] : [answer(seq)]
+              return args[2]
+            }
+            if (nr !== NR.recvfrom) return undefined
+            const next = waiting.shift()
+            if (next === undefined || typeof next === 'number') return next ?? -EAGAIN
+            const bytes = Buffer.concat(next)
+            recording.bytesAt(args[1] ?? 0, bytes.length).set(bytes)
+            return bytes.length
+          },
+        )
+      return { ask, asked: () => asked }
+    }
+
+    const [LINK, DONE, INTERRUPTED] = [16, 3, 0x10]
+    const EAGAIN = 11
+    const words = (messages: readonly Buffer[]) => messages.map((bytes) => viewOf(bytes).getInt32(0, LE))
+
+    it('a dump that changed meanwhile is asked for again, and that is bounded', () => {
+      const torn = (seq: number) => [message(LINK, 2 | INTERRUPTED, seq, 7), message(DONE, 2, seq, 0)]
+      const whole = (seq: number) => [message(LINK, 2, seq, 8), message(LINK, 2, seq, 9), message(DONE, 2, seq, 0)]
+      const twice = dump([torn, torn, whole])
+      expect(words(twice.ask().messages)).to.deep.equal([8, 9])
+      expect(twice.asked()).to.equal(3)
+      const always = dump([torn])
+      expect(words(always.ask().messages)).to.deep.equal([7])
+      expect(always.asked()).to.equal(8)
+    })
+
+    it('what belongs to another request is passed over', () => {
+      const answers = dump([
+        (seq) => [message(LINK, 2, seq - 1, 1), message(LINK, 2, seq, 2), message(DONE, 2, seq, 0)],
+      ])
+      expect(words(answers.ask().messages)).to.deep.equal([2])
+    })
+
+    it('an answer that does not come, or is too long, is an error', () => {
+      const silent = dump([() => -EAGAIN])
+      expect(errorOf(silent.ask)).to.include({ code: 'EAGAIN', syscall: 'recvfrom', command: 'RTM_GETLINK' })
+      const long = dump([() => 70_000])
+      expect(errorOf(long.ask)).to.be.instanceOf(RangeError)
+      // A message whose length lies ends the datagram: what was to come does not.
+      const lying = dump([
+        (seq) => {
+          const bytes = message(LINK, 2, seq, 1)
+          viewOf(bytes).setUint32(0, 4000, LE)
+          return [bytes]
+        },
+      ])
+      expect(errorOf(lying.ask)).to.include({ code: 'EAGAIN' })
     })
   })
 
