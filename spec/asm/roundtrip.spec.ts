@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { assemble, type DisassembleOptions, disassemble } from '../../lib/asm'
+import { SCALE } from '../support/compiled'
 import { FORMS, knotted, programs } from './forms'
 
 const MODES: readonly DisassembleOptions[] = (['llvm', 'kernel'] as const).flatMap((syntax) =>
@@ -21,7 +22,7 @@ describe('disassemble, and assemble again', () => {
           expect(text).not.to.include('.8byte')
           expect(hex(assemble(text).bytes())).to.equal(hex(Uint8Array.from(instruction)))
         }),
-        { numRuns: 200 },
+        { numRuns: 200 * SCALE },
       )
     })
   }
@@ -63,7 +64,7 @@ describe('disassemble, and assemble again', () => {
           const bytes = Uint8Array.from(slots.flat())
           expect(hex(assemble(disassemble(bytes, mode)).bytes())).to.equal(hex(bytes))
         }),
-        { numRuns: 500 },
+        { numRuns: 500 * SCALE },
       )
     })
   }

@@ -2,6 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { ipPrefix, ipv4, ipv4Prefix, ipv6, ipv6Prefix, mac } from '../../lib/codec'
+import { SCALE } from '../support/compiled'
 import { bothWays, decode, encode, expectFailure, native } from './support'
 
 describe('ipv4', () => {
@@ -20,7 +21,7 @@ describe('ipv4', () => {
         if (isIPv4(text)) expect(decode(ipv4, encode(ipv4, text))).equal(text)
         else expectFailure(ipv4, text, RangeError, `${JSON.stringify(text)} is not an IPv4 address`)
       }),
-      { numRuns: 2000 },
+      { numRuns: 2000 * SCALE },
     )
   })
   it('refuses leading zeros, gaps and other types', () => {
@@ -88,7 +89,7 @@ describe('ipv6', () => {
         const canonical = new URL(`http://[${text}]/`).hostname.slice(1, -1)
         expect(encode(ipv6, text)).equal(encode(ipv6, canonical))
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000 * SCALE },
     )
   })
   it('refuses the rest, also a zone', () => {

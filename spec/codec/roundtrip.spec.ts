@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import type { Codec, StructCodec } from '../../lib/codec'
+import { SCALE } from '../support/compiled'
 import { anyModel, codecOf, type Model, valuesOf } from './schemas'
 import { decode, encode } from './support'
 
@@ -27,7 +28,7 @@ describe('any schema', () => {
         const codec = codecOf(model)
         expect(decode(codec, encode(codec, value))).deep.equal(value)
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000 * SCALE },
     )
   })
   it('writes every byte of its size, the padding as zero, whatever was there', () => {
@@ -46,7 +47,7 @@ describe('any schema', () => {
           expect(bytes[i]).equal(0, `byte ${i} of ${codec.name}`)
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000 * SCALE },
     )
     expect(padded).greaterThan(100)
   })
