@@ -137,7 +137,10 @@ export class Link extends Attachment {
     this.#pinnedAt = path
   }
 
-  /** Removes a pin: the one that `pin` made or `fromPin` opened last, or the one at `path`. Whether there was one. */
+  /**
+   * Removes a pin: the one that `pin` made or `fromPin` opened last, or the one at `path`. Whether there was one. The
+   * kernel lets go of the link a moment later: where nobody else holds it, the program is attached until then.
+   */
   unpin(path: string | undefined = this.#pinnedAt): boolean {
     if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
     const was = removePin(path)

@@ -25,6 +25,9 @@ describe('a link', () => {
   const program = (index = 0) => counter(stage, 'xdp', PASS, { index })
   const attached = () => device('lo').xdp?.prog.id
 
+  // Where a pin was the last to go, that is a little later: its inode is freed after a grace period.
+  afterEach(() => eventually(() => attached() === undefined, 'the link of the spec is gone'))
+
   async function ping(): Promise<void> {
     const { fd, port } = bound(stage)
     send(fd, 8, '127.0.0.1', port)
