@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import { ArrayMap, bpf, type Code, Program, type RunOptions, skbContext, struct, u32, u64, xdpContext } from '../../lib'
 import { LE } from '../../syscalls/attr-common'
 import { packProgTestRun } from '../../syscalls/attr-prog'
-import { BPF_F_TEST_RUN_ON_CPU, BPF_PROG_TEST_RUN } from '../../syscalls/uapi'
+import { BPF_F_TEST_RUN_ON_CPU, BPF_F_TEST_XDP_LIVE_FRAMES, BPF_PROG_TEST_RUN } from '../../syscalls/uapi'
 import { requireAttach, requireLinux } from '../support/attach/require'
 import { errorOf } from '../support/error'
 import { requireFeature, requireRoot } from '../support/kernel'
-import { recorded } from '../support/recording-abi'
+import { type Answer, recorded } from '../support/recording-abi'
 import { loadXdp, PASS, returning } from './kit'
 
 const DROP = 1
@@ -425,7 +425,7 @@ describe('program.run', () => {
   it('sends what attr-prog.ts packs', () => {
     using program = loadXdp()
     using tracepoint = Program.load({ type: 'raw_tracepoint', code: returning(0) })
-    const sentBy = (run: () => unknown) =>
+    const sentBy = (run: () => unknown, answer?: Answer) =>
       recorded((recording) => {
         run()
         const sent = recording.bpf(BPF_PROG_TEST_RUN)[0]?.attr as Uint8Array
@@ -438,7 +438,7 @@ describe('program.run', () => {
           ctx_in: address(48),
           ctx_out: address(56),
         }
-      })
+      }, answer)
     const packed = (fields: Parameters<typeof packProgTestRun>[1]) => {
       const attr = new DataView(new ArrayBuffer(80))
       return new Uint8Array(attr.buffer, 0, packProgTestRun(attr, fields))
@@ -451,5 +451,12 @@ describe('program.run', () => {
     const onCpu = sentBy(() => tracepoint.run({ cpu: 1, ctx: new BigUint64Array(2) }))
     const its = { prog_fd: tracepoint.fd, ctx_in: onCpu.ctx_in, ctx_size_in: 16, ctx_out: 0 }
     expect(onCpu.attr).to.deep.equal(packed({ ...its, flags: BPF_F_TEST_RUN_ON_CPU, cpu: 1 }))
+    const refusing: Answer = ({ command }) => (command === BPF_PROG_TEST_RUN ? -EINVAL : undefined)
+    const frames: RunOptions = { data: packet(20), repeat: 2, flags: ['XDP_LIVE_FRAMES'], batchSize: 16 }
+    const live = sentBy(() => expect(() => program.run(frames)).to.throw('EINVAL'), refusing)
+    const theirs = { prog_fd: program.fd, data_in: live.data_in, data_size_in: 20, repeat: 2, cpu: 0, batch_size: 16 }
+    expect(live.attr).to.deep.equal(packed({ ...theirs, ctx_in: 0, ctx_out: 0, flags: BPF_F_TEST_XDP_LIVE_FRAMES }))
   })
 })
+
+const EINVAL = 22
