@@ -25,12 +25,13 @@ struct progress {
 	__u32 finished;
 };
 
-/* Settings that belong together: a tenant's configuration. */
+/* Settings that belong together: a tenant's configuration. By size, as clang leaves a struct out of BTF that only the
+ * template of a map of maps has for its value. */
 struct settings {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SETTINGS);
-	__type(key, __u32);
-	__type(value, struct setting);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct setting));
 };
 
 struct {

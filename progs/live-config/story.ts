@@ -16,7 +16,10 @@ export interface Told {
   readonly inPlace: Counts
   /** How many configurations were replaced. */
   readonly swaps: number
-  /** What the device has let in, as the kernel counts it. */
+  /** How many packets the program has counted in all, from the first to the last. */
+  readonly counted: number
+  /** Datagrams sent, and packets that the device has let in, as the kernel counts them. */
+  readonly sent: number
   readonly received: number
   readonly mapIds: readonly number[]
 }
@@ -61,6 +64,8 @@ async function tell(say: Say, rounds: number, signal: AbortSignal): Promise<Told
     replaced: first.counts,
     inPlace: second.counts,
     swaps: first.rounds * TENANTS,
+    counted: sum(countsOf(maps)),
+    sent: traffic.sent(),
     received: traffic.to.received(DEVICE).packets,
     mapIds: [maps.configs.id, maps.progress.id, maps.verdicts.id],
   }
@@ -158,8 +163,11 @@ function mapped(of: (verdict: Verdict) => number): Counts {
 
 function drawn({ counts, rounds, ms }: Phase): string[] {
   const verdicts = Object.keys(VERDICTS) as Verdict[]
-  const all = verdicts.reduce((sum, verdict) => sum + counts[verdict], 0)
   const head = ['changed', 'in', 'packets', ...verdicts]
-  const cells = [rounds * TENANTS, duration(ms), all, ...verdicts.map((verdict) => counts[verdict])]
+  const cells = [rounds * TENANTS, duration(ms), sum(counts), ...verdicts.map((verdict) => counts[verdict])]
   return table([head, cells]).map((line) => `   ${line}`)
+}
+
+function sum(counts: Counts): number {
+  return Object.values(counts).reduce((all, count) => all + count, 0)
 }

@@ -65,6 +65,11 @@ export class Traffic implements AsyncDisposable {
     }
   }
 
+  /** Datagrams that were sent here, by the kernel's own account. */
+  sent(): number {
+    return this.#from.protocol('Udp').OutDatagrams ?? 0
+  }
+
   /** Returns once packets are sent. */
   async flood(): Promise<Flood> {
     const [file, args] = this.#from.command(process.execPath, ...SENDER, THERE)

@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
+import { StoryError } from '../support/story'
 import type { SyscallName } from './syscalls'
 
 /** What makes a shell make each of these calls once, and none of the others. */
@@ -18,9 +19,11 @@ const DONE = 'echo done'
 /** A shell that runs as another user and does what it is told; the caller owns it. */
 export class Shell implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
+  readonly #closed: Promise<unknown>
 
   private constructor(child: ChildProcessByStdio<Writable, Readable, null>) {
     this.#child = child
+    this.#closed = new Promise((resolve) => child.once('close', resolve))
   }
 
   /** Gives it once it is at its prompt, so that what it does to begin is over. Errors: EPERM (CAP_SETUID). */
@@ -47,29 +50,26 @@ export class Shell implements AsyncDisposable {
     }
   }
 
-  /** Has it do all of this, and waits until it is done. Throws Error where the shell has ended. */
+  /** Has it do all of this, and waits until it is done. Throws StoryError where the shell has ended. */
   async tell(commands: readonly string[]): Promise<void> {
-    const ended = new AbortController()
-    const said = once(this.#child.stdout, 'data', { signal: ended.signal })
-    const over = once(this.#child.stdout, 'end', { signal: ended.signal }).then(() => {
-      throw new Error('the shell has ended')
+    const listening = new AbortController()
+    const said = once(this.#child.stdout, 'data', { signal: listening.signal })
+    const over = this.#closed.then(() => {
+      throw new StoryError('the shell has ended')
     })
     this.#child.stdin.write([...commands, DONE, ''].join('\n'))
     try {
       await Promise.race([said, over])
-    } finally {
-      ended.abort()
-      await Promise.allSettled([said, over])
+    } catch (error) {
+      listening.abort()
+      await said.catch(() => {})
+      throw error
     }
   }
 
   async close(): Promise<void> {
-    const { exitCode, signalCode } = this.#child
-    if (exitCode !== null || signalCode !== null) return
-    const closed = once(this.#child, 'close')
     this.#child.stdin.end()
-    this.#child.stdout.resume()
-    await closed
+    await this.#closed
   }
 
   [Symbol.asyncDispose](): Promise<void> {
