@@ -81,7 +81,7 @@ async function tellOf(say: Say, device: string, seconds: number | undefined, sig
 
 function introduce(say: Say, counters: PortCounters, device: string): void {
   say(bold(`Packets by destination port, at ${device}`))
-  say(dim("   > perCpuMaps({ name: 'port_stats', inner: HashMap.spec({ key: u16be, value: Stats, ... }) })"))
+  say(dim('   > perCpuMaps({ inner: HashMap.spec({ key: u16be, value: Stats, ... }) })'))
   say(`   ${counters.cpus.length} inner maps, one a CPU, in ARRAY_OF_MAPS#${counters.id}\n`)
 }
 

@@ -55,7 +55,7 @@ export class Agent implements AsyncDisposable {
 
   /** Starts one, on one CPU alone where that is given; the caller owns it. Needs nsenter, and taskset, of util-linux. */
   static async start(namespace: Namespace, cpu?: number): Promise<Agent> {
-    const pinned = cpu === undefined ? [] : ['taskset', '--cpu-list', `${cpu}`]
+    const pinned = cpu === undefined ? [] : ['taskset', `0x${(1n << BigInt(cpu)).toString(16)}`]
     const [file, args] = namespace.command(...pinned, process.execPath, ...PROGRAM)
     // In a session of its own: Ctrl-C is for the story, which cleans up.
     const child = spawn(file, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
@@ -64,7 +64,7 @@ export class Agent implements AsyncDisposable {
   }
 
   /** Has something done. Throws StoryError where it cannot be. */
-  do<D extends Deed>(order: Order<D>): Promise<Reply<D>> {
+  do<D extends Deed>(order: Order<D> & { readonly do: D }): Promise<Reply<D>> {
     const id = ++this.#last
     return new Promise<Reply<D>>((resolve, reject) => {
       this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject })
