@@ -68,7 +68,8 @@ function options(): Options | undefined {
     jobs: jobsOf(values.jobs),
     isWhole: values.grep === undefined && values.spec.join() === ALL_SPECS,
     mocha: [
-      ...['--timeout', '60000', '--require', './spec/support/root-hooks.js'],
+      // An emulated processor that shares its real one keeps no deadlines: what fails is tried once more, and told.
+      ...['--timeout', '60000', '--retries', '1', '--require', './spec/support/root-hooks.js'],
       ...HOST_ONLY.flatMap((folder) => ['--ignore', `spec/${folder}/**`]),
       ...(values.grep === undefined ? [] : ['--fgrep', values.grep]),
       ...values.spec.map((pattern) => `${pattern}.spec.js`),

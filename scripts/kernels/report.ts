@@ -4,6 +4,9 @@ import { isGood, type KernelResult } from './result'
 export function printFailures(result: KernelResult): void {
   for (const { title, error } of result.failed)
     console.log(`\n  FAILED on ${nameOf(result)}: ${title}\n    ${error.replaceAll('\n', '\n    ')}`)
+  for (const { title, error } of result.retried) {
+    console.log(`\n  tried again on ${nameOf(result)}: ${title}: ${error.split('\n')[0]}`)
+  }
   if (result.problem !== undefined) console.log(`\n  ${nameOf(result)}: ${result.problem}`)
 }
 

@@ -11,6 +11,8 @@ export interface KernelResult {
   passed: number
   readonly failed: { readonly title: string; readonly error: string }[]
   readonly pending: { readonly title: string; readonly reason: string }[]
+  /** What failed, and was tried again. */
+  readonly retried: { readonly title: string; readonly error: string }[]
   /** Seconds until Node.js ran, of mocha, and of all. */
   bootSeconds: number
   specSeconds: number
@@ -38,6 +40,7 @@ export class Collector {
       passed: 0,
       failed: [],
       pending: [],
+      retried: [],
       bootSeconds: 0,
       specSeconds: 0,
       seconds: 0,
@@ -65,6 +68,9 @@ export class Collector {
         break
       case 'failed':
         result.failed.push(record)
+        break
+      case 'retried':
+        result.retried.push(record)
         break
       case 'end':
         this.#counts = record

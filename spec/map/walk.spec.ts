@@ -5,6 +5,7 @@ import { ClosedError, HashMap, LpmTrie, LruHashMap, u32, u64 } from '../../lib'
 import { ipv4Prefix } from '../../lib/codec'
 import * as uapi from '../../syscalls/uapi'
 import { builtLibrary } from '../support/built'
+import { SCALE } from '../support/compiled'
 import { requireRoot } from '../support/kernel'
 import { type Answer, recorded } from '../support/recording-abi'
 
@@ -51,7 +52,7 @@ describe('iteration', () => {
     requireRoot(this)
   })
 
-  const STEADY = 3000
+  const STEADY = 3000 * SCALE
   const steady = Array.from({ length: STEADY }, (_, n): [number, bigint] => [n, BigInt(n)])
 
   /** Every key that was there all along is given exactly once, none that never was, and none twice. */

@@ -10,6 +10,7 @@ export type GuestRecord =
   | { readonly kind: 'passed'; readonly title: string; readonly ms: number }
   | { readonly kind: 'pending'; readonly title: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly title: string; readonly error: string }
+  | { readonly kind: 'retried'; readonly title: string; readonly error: string }
   | { readonly kind: 'end'; readonly passed: number; readonly failed: number; readonly pending: number }
   | { readonly kind: 'features'; readonly report: unknown }
   | { readonly kind: 'costs'; readonly costs: Costs }

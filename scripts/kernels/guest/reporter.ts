@@ -18,6 +18,9 @@ class RecordReporter {
       counts.failed++
       send({ kind: 'failed', title: test.fullTitle(), error: told(error) })
     })
+    runner.on('retry', (test: Test, error: Error) =>
+      send({ kind: 'retried', title: test.fullTitle(), error: told(error) }),
+    )
     runner.once('end', () => send({ kind: 'end', ...counts }))
   }
 }
