@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { inspect } from 'node:util'
 import { expect } from 'chai'
 import {
   type Attachment,
@@ -14,14 +13,14 @@ import {
   type Program,
 } from '../../lib'
 import { openFds } from '../map/kit'
-import { runs } from '../support/attach/network'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { errorOf } from '../support/error'
-import { eventually, hasFeature, needs, pending, useBpffs } from '../support/kernel'
-import { type Cable, cable, device, received, tc, useNamespace } from '../support/link/namespace'
+import { hasFeature, pending } from '../support/kernel'
+import { cable, device, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
-import { AF_INET, bound, open, receive, send } from '../support/link/sockets'
+import { AF_INET, open, send } from '../support/link/sockets'
+import { traffic } from '../support/link/traffic'
 
 const XDP_DROP = 1
 const XDP_PASS = 2
@@ -33,43 +32,8 @@ const SHOT = 2
 describe('programs at network devices', () => {
   useNamespace()
   const stage = useStage()
-  const bpffs = useBpffs()
 
-  function sendTo({ beyond }: Cable): void {
-    const fd = open(stage, AF_INET)
-    send(fd, 64, beyond, 9)
-    stage.close(fd)
-  }
-
-  /** Sends a packet through the cable: the program that counts with the index sees it, once. */
-  async function hits(index: number, pair: Cable): Promise<void> {
-    const before = stage.count(index)
-    sendTo(pair)
-    await eventually(() => stage.count(index) > before, 'the packet is counted')
-    expect(stage.count(index)).to.equal(before + 1)
-  }
-
-  /** Sends a packet through the cable, which is not counted. */
-  async function misses(index: number, pair: Cable): Promise<void> {
-    const [before, seen] = [stage.count(index), received(pair.far)]
-    sendTo(pair)
-    await eventually(() => received(pair.far) > seen, 'the packet has come through')
-    expect(stage.count(index)).to.equal(before)
-  }
-
-  /** Sends a packet through lo: whether it arrives, or is dropped by the program that counts with index 0. */
-  async function arrives(): Promise<boolean> {
-    const [{ fd, port }, sender] = [bound(stage), bound(stage)]
-    const before = stage.count(0)
-    send(sender.fd, 64, '127.0.0.1', port)
-    let arrived = false
-    await eventually(() => {
-      arrived = receive(fd) !== undefined
-      return arrived || stage.count(0) > before
-    }, 'the packet has arrived or is dropped')
-    for (const socket of [fd, sender.fd]) stage.close(socket)
-    return arrived
-  }
+  const { hits, misses, arrives } = traffic(stage)
 
   describe('XDP', () => {
     before(function () {
@@ -274,154 +238,6 @@ describe('programs at network devices', () => {
     if (hasFeature('attach', 'netkit') !== false) pending(this, 'the kernel has netkit')
     const error = errorOf(() => attachNetkit(counter(stage, 'sched_cls', OK), 'lo', 'primary'))
     expect(error).to.include({ name: 'UnsupportedError', feature: 'attachments by netkit', since: '6.7' })
-  })
-
-  describe('tc: filters in clsact', () => {
-    before(function () {
-      needs(this, runs('tc', '-V'), 'tc (iproute2)')
-      const able = runs('tc', 'qdisc', 'add', 'dev', 'lo', 'clsact')
-      if (!able) pending(this, 'there is no queueing discipline clsact: tc qdisc add')
-      tc('qdisc', 'del', 'dev', 'lo', 'clsact')
-    })
-    const program = (index = 0, result = NEXT) => counter(stage, 'sched_cls', result, { index })
-    const clsact = (name: string) => tc('qdisc', 'show', 'dev', name).includes('clsact')
-    /** The programs' ids, by the words of tc. */
-    const filters = (name: string, direction: string) =>
-      [...tc('filter', 'show', 'dev', name, direction).matchAll(/ direct-action .*\bid (\d+)/g)].map(([, id]) =>
-        Number(id),
-      )
-
-    for (const direction of ['ingress', 'egress'] as const) {
-      it(`${direction}: is hit, updated and detached, and clsact goes as it came`, async function () {
-        const pair = cable(this, 'veth')
-        const name = direction === 'ingress' ? pair.far : pair.near
-        const [first, second] = [program(0), program(1)]
-        const filter = attachTc(first, name, direction)
-        expect(clsact(name)).to.equal(true)
-        expect(filters(name, direction)).to.deep.equal([first.id])
-        const info = filter.info()
-        expect(info).to.include({ type: 'tc', programId: first.id, direction, handle: 1 })
-        expect(attached(`tc_${direction}`, name).programs).to.deep.equal([
-          { programId: first.id, linkId: undefined, priority: (info as { priority?: number }).priority, handle: 1 },
-        ])
-        expect(inspect(filter)).to.match(
-          new RegExp(`^tc ${direction} on ${name} priority \\d+ handle 1 → Program#${first.id} 'count0'$`),
-        )
-        await hits(0, pair)
-        expect(errorOf(() => filter.update(second, { replacing: second }))).to.include({ code: 'EPERM' })
-        filter.update(second, { replacing: first })
-        expect(filters(name, direction)).to.deep.equal([second.id])
-        expect(filter.programId).to.equal(second.id)
-        await hits(1, pair)
-        expect(stage.count(0)).to.equal(1)
-        filter.close()
-        filter.close()
-        expect(clsact(name)).to.equal(false)
-        await misses(1, pair)
-        expect(inspect(filter)).to.equal(`tc ${direction} on ${name} closed`)
-        expect(errorOf(() => filter.info())).to.be.instanceOf(ClosedError)
-      })
-    }
-
-    it('runs those of smaller priority first, and drops what one drops', async () => {
-      using dropper = attachTc(program(0, SHOT), 'lo', 'ingress', { priority: 5 })
-      using passer = attachTc(program(1, OK), 'lo', 'ingress', { priority: 3, handle: 7 })
-      expect(passer.info()).to.include({ priority: 3, handle: 7 })
-      expect(attached('tc_ingress', 'lo').programs.map(({ priority }) => priority)).to.deep.equal([3, 5])
-      expect(await arrives()).to.equal(true)
-      expect([stage.count(0), stage.count(1)]).to.deep.equal([0, 1])
-      passer.close()
-      expect(await arrives()).to.equal(false)
-      dropper.close()
-      expect(await arrives()).to.equal(true)
-      expect(clsact('lo')).to.equal(false)
-    })
-
-    it('leaves a clsact that was there, and one that others have come to use', () => {
-      tc('qdisc', 'add', 'dev', 'lo', 'clsact')
-      attachTc(program(), 'lo', 'ingress').close()
-      expect(clsact('lo')).to.equal(true)
-      tc('qdisc', 'del', 'dev', 'lo', 'clsact')
-
-      const first = attachTc(program(), 'lo', 'ingress')
-      const path = `${bpffs.path}/classifier`
-      const theirs = program(1)
-      theirs.pin(path)
-      tc('filter', 'add', 'dev', 'lo', 'egress', 'prio', '9', 'bpf', 'direct-action', 'object-pinned', path)
-      theirs.unpin()
-      first.close()
-      expect(clsact('lo')).to.equal(true)
-      expect(filters('lo', 'egress')).to.deep.equal([theirs.id])
-      tc('qdisc', 'del', 'dev', 'lo', 'clsact')
-    })
-
-    it('takes clsact away with the last of several, in whichever order they end', () => {
-      const [a, b, c] = ['ingress', 'egress', 'ingress'].map((direction, index) =>
-        attachTc(program(index), 'lo', direction as 'ingress'),
-      ) as [Attachment, Attachment, Attachment]
-      a.close()
-      expect(clsact('lo')).to.equal(true)
-      c.detach()
-      expect([clsact('lo'), filters('lo', 'egress').length]).to.deep.equal([true, 1])
-      b.close()
-      expect(clsact('lo')).to.equal(false)
-      expect(inspect(c)).to.contain(', detached')
-      expect(errorOf(() => c.update(program(3)))).to.include({ code: 'ENOLINK' })
-      c.close()
-    })
-
-    it('does not touch what somebody else has put in its place, and does not mind that it is gone', () => {
-      const ours = attachTc(program(0), 'lo', 'ingress', { priority: 4, handle: 2 })
-      const theirs = program(1)
-      const path = `${bpffs.path}/replacing`
-      theirs.pin(path)
-      const place = ['dev', 'lo', 'ingress', 'prio', '4', 'handle', '2']
-      tc('filter', 'replace', ...place, 'bpf', 'direct-action', 'object-pinned', path)
-      theirs.unpin()
-      expect(filters('lo', 'ingress')).to.deep.equal([theirs.id])
-      expect(ours.info()).to.include({ programId: theirs.id })
-      expect(errorOf(() => ours.update(program(2)))).to.include({ code: 'ENOLINK' })
-      ours.close()
-      expect(filters('lo', 'ingress')).to.deep.equal([theirs.id])
-      tc('qdisc', 'del', 'dev', 'lo', 'clsact')
-      const gone = attachTc(program(3), 'lo', 'ingress')
-      tc('qdisc', 'del', 'dev', 'lo', 'clsact')
-      gone.close()
-      expect(clsact('lo')).to.equal(false)
-    })
-
-    it('does not mind that the device is gone', function () {
-      const pair = cable(this, 'veth')
-      const filter = attachTc(program(), pair.near, 'egress')
-      execFileSync('ip', ['link', 'del', pair.near])
-      expect(filter.info()).to.include({ programId: 0 })
-      filter.close()
-    })
-
-    it('EEXIST: priority and handle are taken; nothing is left behind', () => {
-      using first = attachTc(program(), 'lo', 'ingress', { priority: 3, handle: 7 })
-      const second = program(1)
-      const fds = openFds()
-      const error = errorOf(() => attachTc(second, 'lo', 'ingress', { priority: 3, handle: 7 }))
-      expect(error).to.be.instanceOf(KernelError).and.include({ code: 'EEXIST', command: 'RTM_NEWTFILTER' })
-      expect(error.message).to.equal('EEXIST: RTM_NEWTFILTER on tc ingress on lo: Filter already exists')
-      expect(openFds()).to.equal(fds)
-      expect(filters('lo', 'ingress')).to.deep.equal([first.programId])
-      first.close()
-      expect(clsact('lo')).to.equal(false)
-    })
-
-    it('refuses numbers that are none', () => {
-      const wrong = [{ priority: 0 }, { priority: 65536 }, { priority: 1.5 }, { handle: 0 }, { handle: 2 ** 32 }]
-      for (const options of wrong) {
-        expect(errorOf(() => attachTc(program(), 'lo', 'ingress', options))).to.be.instanceOf(RangeError)
-      }
-      expect(errorOf(() => attachTc(program(), 'lo', 'ingress', { priority: '1' as never }))).to.be.instanceOf(
-        TypeError,
-      )
-      expect(errorOf(() => attachTc(program(), 'lo', 'in' as never))).to.be.instanceOf(TypeError)
-      expect(clsact('lo')).to.equal(false)
-    })
   })
 
   describe('wrong arguments', () => {
