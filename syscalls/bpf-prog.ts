@@ -107,15 +107,26 @@ export function progLoad(fields: ProgLoadFields, subject?: Subject): number {
   return fd
 }
 
+/** The last license as the kernel reads it: that of the next program as a rule. It is only read. */
+let lastLicense: { readonly text: string; readonly bytes: ArrayBuffer } | undefined
+
+function licenseOf(text: string): ArrayBuffer {
+  if (lastLicense?.text !== text) lastLicense = { text, bytes: cstring(text, 'license') }
+  return lastLicense.bytes
+}
+
 /** The attr, and what has to live as long as the call. */
 function prepared(fields: ProgLoadFields): { attr: ProgLoadAttr; keep: unknown } {
   checkObjectName(fields.prog_name, 'prog_name')
   const { prog_btf_fd, attach_prog_fd, attach_btf_obj_fd, prog_token_fd } = fields
-  checkFds({ prog_btf_fd, attach_prog_fd, attach_btf_obj_fd, prog_token_fd })
+  if (prog_btf_fd !== undefined) checkFd(prog_btf_fd, 'prog_btf_fd')
+  if (attach_prog_fd !== undefined) checkFd(attach_prog_fd, 'attach_prog_fd')
+  if (attach_btf_obj_fd !== undefined) checkFd(attach_btf_obj_fd, 'attach_btf_obj_fd')
+  if (prog_token_fd !== undefined) checkFd(prog_token_fd, 'prog_token_fd')
   if (attach_prog_fd !== undefined && attach_btf_obj_fd !== undefined) {
     throw new TypeError('attach_prog_fd and attach_btf_obj_fd share one place in the attr: only one can be given')
   }
-  const license = cstring(fields.license, 'license')
+  const license = licenseOf(fields.license)
   const log = optionalBytes(fields.log_buf, 'log_buf')
   const signature = optionalBytes(fields.signature, 'signature')
   if ((fields.fd_array_cnt ?? 0) > (fields.fd_array?.length ?? 0)) {

@@ -59,6 +59,7 @@ async function* benchmarks({ raw }: Peers): AsyncGenerator<Benchmark> {
     name: 'Program.load',
     what: `one program of ${LOAD_INSNS} instructions loaded, and closed`,
     rounds: 61,
+    warmUp: 20,
     baseline: 'C',
     sides: [
       peerSide('C', raw, LOADS, (c) => (n) => c.run('load', n)),

@@ -54,8 +54,9 @@ export type RunFlag = keyof typeof RUN_FLAGS
 export function bitsOf<Flag extends string>(
   what: string,
   known: Readonly<Record<Flag, number>>,
-  flags: readonly Flag[] = [],
+  flags: readonly Flag[] | undefined,
 ): number {
+  if (flags === undefined) return 0
   const names = Object.keys(known) as Flag[]
   if (!Array.isArray(flags)) throw new TypeError(`flags are given as a list of names: ['${names[0]}']`)
   let bits = 0

@@ -158,6 +158,7 @@ const LICENSE_BYTES = 128
 
 function licenseOf(license: string): string {
   if (typeof license !== 'string') throw new TypeError(`license must be a string, not ${typeof license}`)
+  if (license === 'GPL') return license
   if (license === '' || license.includes('\0') || Buffer.byteLength(license) >= LICENSE_BYTES) {
     throw new RangeError(`${JSON.stringify(license)} cannot be a license: text of 1 to ${LICENSE_BYTES - 1} bytes can`)
   }
