@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The program of the story devmap-array: sends packets out of the device that a DEVMAP names, an inner map of an array. */
+/* The program of the story devmap-array: sends packets out of the device that an inner DEVMAP names. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The program of the story port-stats: counts packets by destination port, each CPU in a map of its own, without locks. */
+/* The program of the story port-stats: counts packets by destination port, each CPU in its own map, without locks. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -105,7 +105,7 @@ static __always_inline int skip_extension(struct rest *rest)
 	struct extension *header = rest->at;
 	__u32 length;
 
-	if (rest->length < sizeof(*header) || (void *)(header + 1) > rest->end)
+	if ((void *)(header + 1) > rest->end)
 		return -1;
 	if (rest->kind == IPPROTO_FRAGMENT) {
 		/* The low bits are flags. */
@@ -118,6 +118,7 @@ static __always_inline int skip_extension(struct rest *rest)
 		length = (header->length + 1) * 8;
 	}
 	length &= EXTENSION_MASK;
+	/* The packet ends in the header, which has 8 bytes at least. */
 	if (length > rest->length)
 		return -1;
 	rest->kind = header->next;

@@ -3,7 +3,7 @@ import { Agent } from '../support/agents'
 import { Namespace, wire } from '../support/namespaces'
 import { FIRST_PORT, passing, ROUTES } from './program'
 
-/** For tests of network devices (RFC 2544). Both receivers have this address, and this MAC: a packet is good for either. */
+/** Both receivers have this address (RFC 2544: for tests of devices), and this MAC: a packet is good for either. */
 const ADDRESS = '198.18.0.2'
 const MAC = '02:00:00:00:00:02'
 

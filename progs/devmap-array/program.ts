@@ -27,8 +27,8 @@ export const passing = bpf`
           exit`
 
 /**
- * Sends UDP packets, by IPv4 without options and whole, out of the device that the DEVMAP of their route names; the route
- * is how far the destination port is from the first. Everything else passes, and so does what has no route.
+ * Sends UDP packets, by IPv4 without options and whole, out of the device that the DEVMAP of their route names; the
+ * route is how far the destination port is from the first. Everything else passes, and so does what has no route.
  */
 export function redirector(routes: Routes): Code {
   return bpf`

@@ -36,8 +36,8 @@ export const story = defineStory({
   summary: 'an array of DEVMAPs decides which way packets go; swapping an inner map sends them the other way',
   usage: `
 A sender, and two receivers with the same address, on wires to a switch: four network namespaces. An XDP program at the
-switch redirects each packet through the DEVMAP of its route, an inner map of an ARRAY_OF_MAPS. TypeScript swaps the inner
-maps, at rest and under traffic, and each packet is seen to come out where it must, and only there.
+switch redirects each packet through the DEVMAP of its route, an inner map of an ARRAY_OF_MAPS. TypeScript swaps the
+inner maps, at rest and under traffic, and each packet is seen to come out where it must, and only there.
 
   --packets N    how many are sent at each step (${PACKETS}), up to 100000`,
   options: { packets: { type: 'string', default: `${PACKETS}` } },
@@ -138,7 +138,10 @@ class Stage {
     }
   }
 
-  /** Sends so many packets, and sees them come to the switch, and out of it: as wanted, or all of any side. Throws StoryError. */
+  /**
+   * Sends so many packets, and sees them come to the switch, and out of it: as wanted, or all on whichever side.
+   * Throws StoryError.
+   */
   async step(sent: number, send: () => Promise<void>, wanted?: Out): Promise<Step> {
     this.#signal.throwIfAborted()
     const [before, switched] = [this.#network.arrived(), this.#network.switched()]

@@ -17,7 +17,7 @@ export const NO_PORT = 0
 export function portCounters(most = 65536): PortCounters {
   const counters = perCpuMaps({
     name: 'port_stats',
-    // Ports in use are few: memory for those that are seen.
+    // Ports in use are few: memory for those that are seen, beside 1 MiB of buckets a CPU.
     inner: HashMap.spec({ key: u16be, value: Stats, maxEntries: most, flags: ['NO_PREALLOC'] }),
   })
   try {
@@ -61,9 +61,11 @@ tagged:   r1 = r7
           r7 = r1
 untagged:`
 
-/** Goes over an extension header of IPv6 to the next. The length goes through the stack, so that the verifier forgets how it was computed: else it would follow each chain of headers by itself. */
+/**
+ * Goes over an extension header of IPv6 to the next. The length goes through the stack, so that the verifier forgets
+ * how it was computed: else it would follow each chain of headers by itself.
+ */
 const skipExtension = bpf`
-          if r4 < 8 goto count               // the packet ends in the header
           r1 = r7
           r1 += 8
           if r1 > r8 goto count
@@ -85,7 +87,7 @@ fragment: r3 = *(u16 *)(r7 + 2)
 sized:    *(u16 *)(r10 - 10) = r3
           r3 = *(u16 *)(r10 - 10)
           r3 &= 0xffc
-          if r3 > r4 goto count
+          if r3 > r4 goto count              // the packet ends in the header: it has 8 bytes at least
           r4 -= r3
           r7 += r3`
 
@@ -133,8 +135,8 @@ first:    *(u64 *)(r10 - 32) = 1
 /**
  * Counts each frame by its destination port, in the map of the CPU that it has come to, and lets it pass.
  *
- * No locks and no atomic additions: a program of a device runs with bottom halves off, so nothing else counts on this CPU
- * meanwhile, and no other CPU has this map. User space only reads.
+ * No locks and no atomic additions: a program of a device runs with bottom halves off, so nothing else counts on this
+ * CPU meanwhile, and no other CPU has this map. User space only reads.
  *
  * r6 the frame's bytes, r7 where the parser is, r8 the frame's end; r5 what is at r7, r4 how many bytes from there on
  * the IP header says that there are: an Ethernet frame may have padding behind them.

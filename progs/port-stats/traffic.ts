@@ -5,10 +5,11 @@ import { type End, Namespace, wireAnd } from '../support/namespaces'
 /** The device at which the packets come in. */
 export const DEVICE = 'watched'
 
-/** What is sent over and over: by UDP so many datagrams, by TCP a connection. For tests of devices (RFC 2544, RFC 3849). */
+/** The sender's address and the watched device's: for tests of devices (RFC 2544), and for documentation (RFC 3849). */
 const V4 = ['198.18.0.1', '198.18.0.2'] as const
 const V6 = ['2001:db8::1', '2001:db8::2'] as const
 
+/** What is sent over and over. */
 export interface Flow {
   readonly protocol: 'UDP' | 'TCP'
   readonly port: number
@@ -42,9 +43,9 @@ export interface Sent extends Flow {
 }
 
 /**
- * Two network namespaces joined by a wire: a process for each of some CPUs sends from one, and one listens in the other.
- * `attach` is run when the watched device is there and nothing can pass yet, inside of its namespace; what it gives ends
- * with the traffic.
+ * Two network namespaces joined by a wire: a process for each of some CPUs sends from one, another listens at the
+ * other end. `attach` is run when the watched device is there and nothing can pass yet, inside of its namespace; what it
+ * gives ends with the traffic.
  */
 export class Traffic implements AsyncDisposable {
   readonly from: Namespace

@@ -53,7 +53,7 @@ export class Agent implements AsyncDisposable {
     })
   }
 
-  /** Starts one, on one CPU alone where that is given; the caller owns it. Needs nsenter, and taskset, of util-linux. */
+  /** Starts one, on one CPU alone where that is given; the caller owns it. Needs nsenter and taskset of util-linux. */
   static async start(namespace: Namespace, cpu?: number): Promise<Agent> {
     const pinned = cpu === undefined ? [] : ['taskset', `0x${(1n << BigInt(cpu)).toString(16)}`]
     const [file, args] = namespace.command(...pinned, process.execPath, ...PROGRAM)

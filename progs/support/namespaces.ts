@@ -27,8 +27,8 @@ export interface DeviceCounts {
 }
 
 /**
- * A network namespace, kept by a child process that does nothing but wait for its standard input to end. It ends with this
- * process, however that ends, and the namespace and all devices in it end with it.
+ * A network namespace, kept by a child process that does nothing but wait for its standard input to end. It ends with
+ * this process, however that ends, and the namespace and all devices in it end with it.
  */
 export class Namespace implements AsyncDisposable {
   readonly #keeper: ChildProcess
@@ -63,8 +63,8 @@ export class Namespace implements AsyncDisposable {
   }
 
   /**
-   * Runs a function in it. Devices are looked up, and programs attached, in the namespace of the calling thread. It must
-   * not wait for anything: other code of this process would run in the namespace too.
+   * Runs a function in it. Devices are looked up, and programs attached, in the namespace of the calling thread. It
+   * must not wait for anything: other code of this process would run in the namespace too.
    */
   inside<T>(run: () => T extends PromiseLike<unknown> ? never : T): T {
     const own = openSync('/proc/thread-self/ns/net', 'r')

@@ -97,6 +97,7 @@ const WITHOUT: Readonly<Record<string, Uint8Array>> = {
   'ICMP by IPv4': four(udp(443), { protocol: PROTOCOL.icmp }),
   GRE: four(udp(443), { protocol: PROTOCOL.gre }),
   'a later IPv4 fragment': four(udp(443), { fragment: 1, more: true }),
+  'an IPv4 fragment at 32 KiB': four(udp(443), { fragment: 0x1000, more: true }),
   'the last IPv4 fragment': four(udp(443), { fragment: 0x1fff }),
   'IPv4 of another version': four(udp(443), { version: 6 }),
   'an IPv4 header of 4 words': four(udp(443), { words: 4 }),
@@ -110,9 +111,18 @@ const WITHOUT: Readonly<Record<string, Uint8Array>> = {
   'encrypted (ESP)': six(PROTOCOL.esp, udp(443)),
   'IPv6 of another version': packet(ethernet(ETHERTYPE.ipv6), ipv6(udp(443), { version: 4 })),
   'a later IPv6 fragment': six(FRAGMENT, fragment(UDP, 1), udp(443)),
+  'an IPv6 fragment at 32 KiB': six(FRAGMENT, fragment(UDP, 0x1000), udp(443)),
   'the last IPv6 fragment': six(FRAGMENT, fragment(UDP, 0x1fff, false), udp(443)),
   'hop-by-hop options that are not the first': six(destination, options(hopByHop), options(UDP), udp(443)),
   'an extension header longer than the packet': six(destination, [UDP, 255, ...options(UDP).slice(2)], udp(443)),
+  'an extension header longer than the packet, padded': packet(
+    ethernet(ETHERTYPE.ipv6),
+    ipv6([...options(UDP, 1), ...udp(443)], { next: destination, length: 12 }),
+  ),
+  'half an extension header, padded': packet(
+    ethernet(ETHERTYPE.ipv6),
+    ipv6([...options(UDP), ...udp(443)], { next: destination, length: 7 }),
+  ),
   'half an extension header': six(destination, [UDP, 0, 1, 4]),
   'seven extension headers': six(
     destination,
