@@ -80,7 +80,7 @@ async function tell(say: Say, packets: number, signal: AbortSignal): Promise<Tol
   say(bold('\n4. A route without an inner map leads nowhere: its packets stay at the switch'))
   say(dim('   > routes.delete(0)\n'))
   routes.delete(0)
-  const empty = await stage.step(packets, () => network.send(0, packets), { left: 0, right: 0 })
+  const empty = await stage.step(packets, () => stage.sendPaced(0, packets), { left: 0, right: 0 })
   stage.show([['route 0', empty]])
 
   const delivered = await network.delivered()
@@ -105,7 +105,7 @@ class Stage {
     const steps: Step[] = []
     for (let route = 0; route < ROUTES; route++) {
       const wanted = { left: 0, right: 0, [sides[route] as Side]: packets }
-      steps.push(await this.step(packets, () => this.#sendPaced(route, packets), wanted))
+      steps.push(await this.step(packets, () => this.sendPaced(route, packets), wanted))
     }
     this.show(steps.map((step, route) => [`route ${route}`, step]))
     return steps
@@ -117,7 +117,7 @@ class Stage {
     let swaps = 0
     let sending = true
     const step = await this.step(packets, async () => {
-      const sent = this.#sendPaced(0, packets).finally(() => {
+      const sent = this.sendPaced(0, packets).finally(() => {
         sending = false
       })
       // Looked at below; until then it must not count as nobody's.
@@ -131,7 +131,7 @@ class Stage {
   }
 
   /** In bursts that the wires hold. */
-  async #sendPaced(route: number, packets: number): Promise<void> {
+  async sendPaced(route: number, packets: number): Promise<void> {
     for (let left = packets; left > 0; left -= BURST) {
       this.#signal.throwIfAborted()
       await this.#network.send(route, Math.min(left, BURST))

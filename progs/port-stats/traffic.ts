@@ -44,8 +44,8 @@ export interface Sent extends Flow {
 
 /**
  * Two network namespaces joined by a wire: a process for each of some CPUs sends from one, another listens at the
- * other end. `attach` is run when the watched device is there and nothing can pass yet, inside of its namespace; what it
- * gives ends with the traffic.
+ * other end. `attach` is run when the watched device is there and nothing can pass yet, inside of its namespace; what
+ * it gives ends with the traffic.
  */
 export class Traffic implements AsyncDisposable {
   readonly from: Namespace
