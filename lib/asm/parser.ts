@@ -1,5 +1,6 @@
+import { nearest } from '../text/nearest'
 import { AssemblyError } from './error'
-import { helperNumber, nearest, unknownCall } from './helpers'
+import { helperNumber, unknownCall } from './helpers'
 import { Insn, isCode, type Listing, listing, type Mark, type Reference, type Referent } from './listing'
 import { CALL, EXIT, JA, JMP, LOAD_IMM64 } from './opcodes'
 import { parseAssignment } from './parse-assignment'

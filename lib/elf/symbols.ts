@@ -1,4 +1,4 @@
-import { nearest } from '../asm/helpers'
+import { nearest } from '../text/nearest'
 import { ElfError } from './error'
 import { ElfFile, ET_DYN, ET_EXEC, PF_X, PT_LOAD, type Section } from './file'
 import { type ElfSource, withElfFile } from './source'

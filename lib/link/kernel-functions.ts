@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { nearest } from '../asm/helpers'
+import { nearest } from '../text/nearest'
 
 /** What the kernel calls its functions: /proc/kallsyms tells the names to everybody, the addresses to root. */
 

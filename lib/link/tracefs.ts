@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { throwKernelError } from '../../syscalls/errno'
-import { nearest } from '../asm/helpers'
+import { nearest } from '../text/nearest'
 
 /** The folder tree in which the kernel tells of its tracepoints (Documentation/trace/ftrace.rst). */
 
