@@ -1,6 +1,6 @@
 import { BPF_TRACE_UPROBE_MULTI, BPF_TRACE_UPROBE_SESSION } from '../../syscalls/uapi-attach-type'
 import { BPF_F_UPROBE_MULTI_RETURN } from '../../syscalls/uapi-link'
-import { readFunctions } from '../elf/symbols'
+import { readFunctions } from '../elf-file/symbols'
 import { cookiesOf, matching } from './each'
 import type { ProbeMultiOptions } from './kprobe-multi'
 import { createLink, type Link } from './link'

@@ -1,4 +1,4 @@
-import { readFunctions } from '../elf/symbols'
+import { readFunctions } from '../elf-file/symbols'
 import { checkU32 } from '../map/attributes'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'

@@ -12,7 +12,7 @@ import {
   type EventAttachment,
   UnsupportedError,
 } from '../../lib'
-import { readFunctions } from '../../lib/elf/symbols'
+import { readFunctions } from '../../lib/elf-file/symbols'
 import { taskFdQuery } from '../../syscalls/bpf-link'
 import * as uapi from '../../syscalls/uapi'
 import { HookCode } from '../support/attach/hook-code'
