@@ -18,6 +18,7 @@ export interface SyscallNumbers {
   readonly recvfrom: number
   readonly setsockopt: number
   readonly getsockopt: number
+  readonly setns: number
 }
 
 /** arm64, riscv64 and loong64 share the kernel's generic table. */
@@ -38,6 +39,7 @@ const generic: SyscallNumbers = {
   recvfrom: 207,
   setsockopt: 208,
   getsockopt: 209,
+  setns: 268,
 }
 
 export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
@@ -58,6 +60,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     recvfrom: 45,
     setsockopt: 54,
     getsockopt: 55,
+    setns: 308,
   },
   arm64: generic,
   riscv64: generic,
@@ -79,6 +82,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     recvfrom: 337,
     setsockopt: 339,
     getsockopt: 340,
+    setns: 350,
   },
   arm: {
     bpf: 386,
@@ -97,6 +101,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     recvfrom: 292,
     setsockopt: 294,
     getsockopt: 295,
+    setns: 375,
   },
   ia32: {
     bpf: 357,
@@ -115,6 +120,7 @@ export const SYSCALLS: Readonly<Record<string, SyscallNumbers>> = {
     recvfrom: 371,
     setsockopt: 366,
     getsockopt: 365,
+    setns: 346,
   },
 }
 
@@ -138,6 +144,7 @@ const unknown: SyscallNumbers = {
   recvfrom: -1,
   setsockopt: -1,
   getsockopt: -1,
+  setns: -1,
 }
 
 /** The numbers of this machine; -1 where it is not known, which `libc.ts` refuses before any call. */

@@ -3,11 +3,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { KernelError } from '../../syscalls'
 import { abi } from '../../syscalls/abi'
+import { NR } from '../../syscalls/numbers'
 import { begun, ended } from './children'
 
-/** setns(2) by process.arch, from the kernel's own tables; arm64, riscv64 and loong64 share one. */
-const SETNS: Readonly<Record<string, number>> = { x64: 308, ppc64: 350, arm: 375, ia32: 346, s390x: 339 }
-const NR_SETNS = SETNS[process.arch] ?? 268
 const CLONE_NEWNET = 0x40000000
 
 /** One end of a wire. */
@@ -187,6 +185,6 @@ function raise(one: End, other: End): void {
 }
 
 function enter(fd: number): void {
-  const result = abi().syscall(NR_SETNS, fd, CLONE_NEWNET, 0)
+  const result = abi().syscall(NR.setns, fd, CLONE_NEWNET, 0)
   if (result < 0) throw new KernelError(-result, { syscall: 'setns', command: 'CLONE_NEWNET' })
 }
