@@ -2,6 +2,7 @@
 export { KernelError } from '../syscalls/errno'
 export { type Capability, hasCapability } from '../syscalls/privilege'
 export * from './asm'
+export * from './btf'
 export * from './codec'
 export { possibleCpuIds, possibleCpus } from './cpu/possible'
 export { ElfError } from './elf-file/error'

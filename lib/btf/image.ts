@@ -1,0 +1,163 @@
+import { BtfError } from './error'
+import { KIND_LAYOUTS, type KindLayout, kindOf, type Range, readHeader, TYPE_BYTES, vlenOf } from './format'
+
+/** KSYM_NAME_LEN: the kernel takes no longer names of types, members and functions. Linux 6.1; 128 before. */
+const NAME_BYTES = 512
+
+/**
+ * BTF as bytes, checked so far that every type and every string has its place. Types are read when they are asked for.
+ * Split BTF goes on where its base ends: with the ids of types as well as with the offsets of strings.
+ */
+export class BtfImage {
+  readonly what: string
+  readonly base: BtfImage | undefined
+  readonly bytes: Buffer
+  readonly view: DataView
+  readonly littleEndian: boolean
+  /** The id of the first type in these bytes, and the id behind the last. */
+  readonly firstId: number
+  readonly endId: number
+  readonly layouts: readonly KindLayout[] | undefined
+  /** Where the strings are, what the first of them is called by, and what is behind the last. */
+  readonly #strings: Range
+  readonly #firstString: number
+  readonly #endString: number
+  /** Where each type begins, by id less firstId. */
+  readonly #places: Uint32Array
+  /** Strings that are longer than names, each once. */
+  readonly #long = new Map<number, string>()
+
+  constructor(bytes: Buffer, what: string, base?: BtfImage) {
+    this.what = what
+    this.base = base
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const { littleEndian, types, strings, layouts } = readHeader(this.view, what)
+    this.littleEndian = littleEndian
+    if (base !== undefined && base.littleEndian !== littleEndian) {
+      throw new BtfError(what, `its byte order is not that of its base ${base.what}`, 0)
+    }
+    this.layouts = layouts ?? base?.layouts
+    this.#strings = strings
+    this.#checkStrings()
+    this.#firstString = base === undefined ? 0 : base.#endString
+    this.#endString = this.#firstString + strings.to - strings.from
+    this.firstId = base === undefined ? 1 : base.endId
+    this.#places = this.#findTypes(types)
+    this.endId = this.firstId + this.#places.length
+  }
+
+  /** The one of this and its bases that has the type, whose id is below endId and not 0. */
+  owner(id: number): BtfImage {
+    let image: BtfImage = this
+    while (image.base !== undefined && id < image.firstId) image = image.base
+    return image
+  }
+
+  /** Where struct btf_type of one of these types is. */
+  placeOf(id: number): number {
+    return this.#places[id - this.firstId] as number
+  }
+
+  word(at: number): number {
+    return this.view.getUint32(at, this.littleEndian)
+  }
+
+  /** The id of a type, which must be there. */
+  reference(at: number): number {
+    const id = this.word(at)
+    if (id >= this.endId) throw this.error(`it refers to type ${id}, and the last one is ${this.endId - 1}`, at)
+    return id
+  }
+
+  /** The string whose offset is at `at`. */
+  stringAt(at: number): string {
+    return this.string(this.word(at), at)
+  }
+
+  /** The string at an offset, which the bytes at `from` name, where they do. */
+  string(offset: number, from?: number): string {
+    if (offset >= this.#endString) {
+      throw this.error(`a string at ${offset}, and strings end at ${this.#endString}`, from)
+    }
+    let image: BtfImage = this
+    while (image.base !== undefined && offset < image.#firstString) image = image.base
+    return image.#read(image.#strings.from + offset - image.#firstString, from)
+  }
+
+  /**
+   * The bytes and the place of the string at an offset, for who compares it; undefined where it is not among the strings.
+   */
+  stringPlace(offset: number): { readonly bytes: Buffer; readonly from: number } | undefined {
+    if (offset >= this.#endString) return undefined
+    let image: BtfImage = this
+    while (image.base !== undefined && offset < image.#firstString) image = image.base
+    return { bytes: image.bytes, from: image.#strings.from + offset - image.#firstString }
+  }
+
+  error(reason: string, at?: number): BtfError {
+    return new BtfError(this.what, reason, at)
+  }
+
+  /**
+   * Strings may share their ends, so that a small section holds many long ones. What is no longer than a name is read as
+   * often as it is asked for; longer ones (lines of source) are read once, and must begin where another has ended.
+   */
+  #read(place: number, from: number | undefined): string {
+    const end = this.bytes.indexOf(0, place)
+    if (end - place < NAME_BYTES) return this.bytes.toString('utf8', place, end)
+    const known = this.#long.get(place)
+    if (known !== undefined) return known
+    if (place > this.#strings.from && this.bytes[place - 1] !== 0) {
+      throw this.error(
+        `a name of ${end - place} bytes that is the end of another: it has less than ${NAME_BYTES}`,
+        from,
+      )
+    }
+    const text = this.bytes.toString('utf8', place, end)
+    this.#long.set(place, text)
+    return text
+  }
+
+  /** Each string ends with a NUL, and the first one is empty: it is what nameless things are called by. */
+  #checkStrings(): void {
+    const { from, to } = this.#strings
+    if (from === to) {
+      if (this.base === undefined) throw this.error('it has no strings, not even the empty one', 20)
+      return
+    }
+    if (this.bytes[to - 1] !== 0) throw this.error('the last string does not end', to - 1)
+    if (this.base === undefined && this.bytes[from] !== 0) throw this.error('the first string is not empty', from)
+  }
+
+  /** One pass over the types: how long each is, is said in its second word. */
+  #findTypes({ from, to }: Range): Uint32Array {
+    const places = new Uint32Array(Math.floor((to - from) / TYPE_BYTES))
+    let count = 0
+    for (let at = from; at < to; count++) {
+      if (at + TYPE_BYTES > to) throw this.error(`type ${this.firstId + count} is cut off where the types end`, at)
+      const info = this.word(at + 4)
+      const kind = kindOf(info)
+      const layout = KIND_LAYOUTS[kind] ?? this.#unknownLayout(kind, at)
+      places[count] = at
+      const length = TYPE_BYTES + layout.once + layout.each * vlenOf(info)
+      if (length > to - at) {
+        throw this.error(`type ${this.firstId + count} has ${length} bytes, and the types end after ${to - at}`, at)
+      }
+      at += length
+    }
+    return places.slice(0, count)
+  }
+
+  #unknownLayout(kind: number, at: number): KindLayout {
+    const layout = kind === 0 ? undefined : this.layouts?.[kind]
+    if (layout === undefined) throw this.error(`a type of kind ${kind}, which is none that is known`, at + 4)
+    if (layout.once % 4 !== 0 || layout.each % 4 !== 0) {
+      throw this.error(
+        `types of kind ${kind} are ${layout.once} and ${layout.each} bytes long, which is not aligned`,
+        at,
+      )
+    }
+    return layout
+  }
+}

@@ -1,0 +1,99 @@
+import { kindOf } from './format'
+import type { BtfImage } from './image'
+
+/** So many names are looked for by going through all types: 2 ms each for the kernel's, and the index costs ten. */
+const SCANS = 3
+
+/** Of longer names the start tells enough. */
+const HASHED_BYTES = 512
+
+/** Finds the types of one image, without those of its base, by their names. */
+export class Names {
+  readonly #image: BtfImage
+  #scans = 0
+  /** A hash table in two arrays: the first type of each bucket, and the next type after each. 0 is none. */
+  #heads: Uint32Array | undefined
+  #next = new Uint32Array()
+
+  constructor(image: BtfImage) {
+    this.#image = image
+  }
+
+  /** The ids of the types with that name, in order. `kind` is the number of a kind, or undefined for any. */
+  *find(name: string, kind: number | undefined): Generator<number, void, undefined> {
+    const wanted = Buffer.from(name)
+    // The nameless are many, and a NUL ends a name.
+    if (wanted.length === 0 || wanted.includes(0)) return
+    if (this.#heads === undefined && this.#scans < SCANS) {
+      this.#scans++
+      yield* this.#scan(wanted, kind)
+    } else {
+      yield* this.#lookUp(this.#heads ?? this.#index(), wanted, kind)
+    }
+  }
+
+  *#scan(wanted: Buffer, kind: number | undefined): Generator<number, void, undefined> {
+    const { firstId, endId } = this.#image
+    for (let id = this.#from(firstId, endId, wanted, kind); id < endId; id = this.#from(id + 1, endId, wanted, kind)) {
+      yield id
+    }
+  }
+
+  /** The first that matches, from an id on. */
+  #from(first: number, end: number, wanted: Buffer, kind: number | undefined): number {
+    let id = first
+    while (id < end && !this.#matches(id, wanted, kind)) id++
+    return id
+  }
+
+  *#lookUp(heads: Uint32Array, wanted: Buffer, kind: number | undefined): Generator<number, void, undefined> {
+    const { firstId } = this.#image
+    let id = heads[hash(wanted, 0) & (heads.length - 1)] as number
+    for (; id !== 0; id = this.#next[id - firstId] as number) if (this.#matches(id, wanted, kind)) yield id
+  }
+
+  #index(): Uint32Array {
+    const image = this.#image
+    const count = image.endId - image.firstId
+    const heads = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(count, 1))))
+    const next = new Uint32Array(count)
+    // From the last one on: each goes in front of those before it.
+    for (let id = image.endId - 1; id >= image.firstId; id--) {
+      const offset = image.word(image.placeOf(id))
+      const place = offset === 0 ? undefined : image.stringPlace(offset)
+      if (place === undefined) continue
+      const bucket = hash(place.bytes, place.from) & (heads.length - 1)
+      next[id - image.firstId] = heads[bucket] as number
+      heads[bucket] = id
+    }
+    this.#next = next
+    this.#heads = heads
+    return heads
+  }
+
+  #matches(id: number, wanted: Buffer, kind: number | undefined): boolean {
+    const image = this.#image
+    const at = image.placeOf(id)
+    if (kind !== undefined && kindOf(image.word(at + 4)) !== kind) return false
+    const place = image.stringPlace(image.word(at))
+    return place !== undefined && isAt(wanted, place.bytes, place.from)
+  }
+}
+
+/** Whether the string that begins there, and ends with a NUL, is this one. */
+function isAt(wanted: Buffer, bytes: Buffer, from: number): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return false
+  return bytes[from + wanted.length] === 0
+}
+
+/** FNV-1a, of what begins there and ends with a NUL or with the bytes. */
+function hash(bytes: Buffer, from: number): number {
+  const end = Math.min(from + HASHED_BYTES, bytes.length)
+  let hash = 0x811c9dc5
+  for (let i = from; i < end; i++) {
+    const byte = bytes[i] as number
+    if (byte === 0) break
+    hash = Math.imul(hash ^ byte, 0x01000193)
+  }
+  return hash >>> 0
+}
