@@ -1,9 +1,9 @@
 import { type InspectOptions, inspect } from 'node:util'
-import { mapFreeze, mapInfo, objPin } from '../../syscalls/bpf'
+import { mapFreeze, mapInfo } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { readFdInfo } from '../handle/fd-info'
 import { Handle } from '../handle/handle'
-import { pinHint, removePin } from '../handle/pin'
+import { Pinning } from '../handle/pin'
 import { flagNames, type MapFlag, type MapType, mapTypeLabel } from './attributes'
 import { labelOf, type MapAttributes, type MapCore, type MapSpec } from './spec'
 
@@ -43,7 +43,7 @@ export abstract class BpfMap implements Disposable {
   /** @internal The owner of the fd. */
   readonly handle: Handle
   #id: number | undefined
-  #pinnedAt: string | undefined
+  readonly #pinning = new Pinning()
 
   protected constructor(core: MapCore) {
     if (!(core?.handle instanceof Handle)) {
@@ -127,17 +127,12 @@ export abstract class BpfMap implements Disposable {
    * Errors: EEXIST, ENOENT, EPERM where the path is not on a bpf file system. Linux 4.4.
    */
   pin(path: string): void {
-    const hint = (command: string, code: string) => pinHint(path, code) ?? this.hint(command, code)
-    objPin(path, this.handle.fd, { description: `${this.description} at ${path}`, hint })
-    this.#pinnedAt = path
+    this.#pinning.pin(path, this.handle.fd, this.subject)
   }
 
   /** Removes a pin: the one that `pin` made last, or the one at `path`. Whether there was one. */
-  unpin(path: string | undefined = this.#pinnedAt): boolean {
-    if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
-    const was = removePin(path)
-    if (path === this.#pinnedAt) this.#pinnedAt = undefined
-    return was
+  unpin(path?: string): boolean {
+    return this.#pinning.unpin(path, this.subject)
   }
 
   /** Ends this handle; the map itself lives on while a pin, a program or another handle refers to it. */

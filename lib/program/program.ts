@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from 'node:util'
-import { objGet, objPin } from '../../syscalls/bpf'
+import { objGet } from '../../syscalls/bpf'
 import { progBindMap, progInfo, progOpenById } from '../../syscalls/bpf-prog'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
@@ -7,7 +7,7 @@ import type { AttachTypeName } from '../../syscalls/uapi-names'
 import { type DisassembleOptions, disassemble } from '../asm'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
-import { pinHint, removePin } from '../handle/pin'
+import { Pinning } from '../handle/pin'
 import { checkU32 } from '../map/attributes'
 import { type OpenedMap, openMap } from '../map/open'
 import { compiled, type ProgramInfo, type ProgramStats, programInfo, statsOf, translated } from './info'
@@ -40,7 +40,7 @@ export class Program implements Disposable {
   readonly handle: Handle
   readonly #subject: Subject
   #id: number | undefined
-  #pinnedAt: string | undefined
+  readonly #pinning = new Pinning()
   /** The last run, which the next may be like. */
   #prepared: Prepared | undefined
 
@@ -218,19 +218,12 @@ export class Program implements Disposable {
    * Errors: EEXIST, ENOENT, EPERM where the path is not on a bpf file system. Linux 4.4.
    */
   pin(path: string): void {
-    objPin(path, this.handle.fd, {
-      description: `${this.description} at ${path}`,
-      hint: (_, code) => pinHint(path, code),
-    })
-    this.#pinnedAt = path
+    this.#pinning.pin(path, this.handle.fd, this.#subject)
   }
 
   /** Removes a pin: the one that `pin` made last, or the one at `path`. Whether there was one. */
-  unpin(path: string | undefined = this.#pinnedAt): boolean {
-    if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
-    const was = removePin(path)
-    if (path === this.#pinnedAt) this.#pinnedAt = undefined
-    return was
+  unpin(path?: string): boolean {
+    return this.#pinning.unpin(path, this.#subject)
   }
 
   /** Ends this handle; the program itself lives on while a pin, a link or another handle refers to it. */
