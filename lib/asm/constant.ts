@@ -40,6 +40,7 @@ function term(scanner: Scanner, bytes: number): Constant {
     CHARACTER.lastIndex = scanner.position
     const found = CHARACTER.exec(text)
     if (found === null) scanner.expected("a character between quotes ('a', '\\n')")
+    checkQuoted(scanner, found[0])
     const codes = unescaped(scanner, found[1] as string)
     if (codes.length !== 1) scanner.fail('a character constant is one byte')
     return advance(scanner, found[0].length, codes[0] as number)
@@ -114,6 +115,15 @@ function unescaped(scanner: Scanner, text: string): number[] {
   return bytes
 }
 
+/** What is interpolated between quotes would be taken for the character that stands for it. */
+function checkQuoted(scanner: Scanner, quoted: string): void {
+  for (let i = 0; i < quoted.length; i++) {
+    const at = scanner.position + i
+    if (!scanner.source.isHole(at)) continue
+    scanner.fail('between quotes nothing is interpolated: put the text itself there, or its bytes as a number', at)
+  }
+}
+
 /** The bytes of a string as the number that has them in memory, in their order, with zeros behind. */
 function stringConstant(scanner: Scanner, room: number): Constant {
   STRING.lastIndex = scanner.position
@@ -121,6 +131,7 @@ function stringConstant(scanner: Scanner, room: number): Constant {
   if (found === null) scanner.fail('this string has no end on its line')
   if (room === 0)
     scanner.fail('a string constant stands where bytes are stored: *(u32 *)(r10 - 4) = "abc", r1 = "abc" ll')
+  checkQuoted(scanner, found[0])
   const bytes = unescaped(scanner, found[1] as string)
   if (bytes.length > room) scanner.fail(`${bytes.length} bytes of text do not fit into ${room}`)
   while (bytes.length < room) bytes.push(0)
@@ -141,6 +152,7 @@ export function bounded(
   high: number,
   what: string,
 ): number {
+  if (typeof value === 'number' && !Number.isInteger(value)) scanner.fail(`${value} is not a whole number`, at)
   if (value >= low && value <= high) return Number(value)
   return scanner.fail(`${show(value)} does not fit ${what}: it is from ${low} to ${high}`, at)
 }

@@ -22,17 +22,24 @@ export interface KernelSymbol {
 export type MapLike = Exclude<HasFd, number>
 
 export function kernelSymbol(value: unknown): KernelSymbol | undefined {
-  return isObject(value) && 'btfId' in value && typeof value.btfId === 'number' ? (value as KernelSymbol) : undefined
+  if (!isObject(value) || !('btfId' in value) || typeof value.btfId !== 'number') return undefined
+  const module = 'module' in value ? value.module : undefined
+  return module === undefined || hasFd(module) ? (value as KernelSymbol) : undefined
 }
 
 export function mapValue(value: unknown): MapValue | undefined {
-  const isValue = isObject(value) && 'map' in value && 'offset' in value && typeof value.offset === 'number'
-  return isValue ? (value as unknown as MapValue) : undefined
+  if (!isObject(value) || !('map' in value && 'offset' in value)) return undefined
+  return hasFd(value.map) && typeof value.offset === 'number' ? (value as MapValue) : undefined
 }
 
 /** Asks whether there is an fd, and does not read it: of a closed map it would throw. */
 export function mapLike(value: unknown): MapLike | undefined {
   return isObject(value) && 'fd' in value ? (value as unknown as MapLike) : undefined
+}
+
+/** A number is looked at when the bytes are made, as what an object gives is. */
+function hasFd(value: unknown): value is HasFd {
+  return typeof value === 'number' || mapLike(value) !== undefined
 }
 
 function isObject(value: unknown): value is object {

@@ -40,7 +40,8 @@ export function layOut(main: Listing): Layout {
       start = length
       placed.set(target, start)
       const first = insns.length
-      insns.push(...part.insns)
+      // Not push(...): a function may have more instructions than a call takes arguments.
+      for (const insn of part.insns) insns.push(insn)
       for (const mark of part.marks) marks.push({ ...mark, slot: mark.slot + start })
       for (const reference of part.open) {
         waiting.push({ ...reference, index: reference.index + first, slot: reference.slot + start })
@@ -81,7 +82,8 @@ export function labelsOf({ marks }: Layout): Map<number, string> {
   for (const mark of marks) {
     if (labels.has(mark.slot)) continue
     const text = labelText(mark)
-    const label = used.has(text) ? `${text}_${mark.slot}` : text
+    let label = text
+    while (used.has(label)) label += `_${mark.slot}`
     used.add(label)
     labels.set(mark.slot, label)
   }

@@ -44,7 +44,7 @@ const OPERATORS: ReadonlyMap<string, Operator> = new Map([
   ['s%=', { operation: MOD, off: SIGNED }],
 ])
 
-const [EQUALS, STAR, MINUS, PARENTHESIS, LETTER_R, LETTER_W] = [61, 42, 45, 40, 114, 119]
+const [EQUALS, STAR, MINUS, PARENTHESIS] = [61, 42, 45, 40]
 
 /** Whatever begins with a register. */
 export function parseAssignment(parser: Parser, dst: number): undefined {
@@ -112,10 +112,12 @@ function whole(parser: Parser, dst: number): number {
 function parseNegation(parser: Parser, dst: number): boolean {
   const start = parser.position
   parser.take('-')
-  if (parser.next !== LETTER_R && parser.next !== LETTER_W) {
+  const at = parser.position
+  if (parser.register() < 0) {
     parser.position = start
     return false
   }
+  parser.position = at
   sameRegister(parser, dst, 'is negated in place')
   parser.emit(classOf(dst) | NEG, dst & 15, 0, 0, 0)
   return true

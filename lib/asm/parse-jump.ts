@@ -111,7 +111,8 @@ export function parseCall(parser: Parser): undefined {
     parser.position++
     parser.blanks()
     const referent = symbol.module === undefined ? undefined : ({ kind: 'kfunc', module: symbol.module } as const)
-    return parser.emit(JMP | CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, kernelId(parser, at, symbol.btfId), referent)
+    const id = bounded(parser, at, symbol.btfId, 1, 2 ** 31 - 1, 'a BTF id')
+    return parser.emit(JMP | CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id, referent)
   }
   const distance = parseDistance(parser, 32)
   if (distance !== undefined) {
@@ -156,9 +157,5 @@ function callNumbered(parser: Parser, at: number, name: string): undefined {
   }
   const slotAt = parser.position
   const slot = parser.take('@') ? bounded(parser, slotAt, constant(parser), -0x8000, 0x7fff, 'a place in fd_array') : 0
-  parser.emit(JMP | CALL, 0, BPF_PSEUDO_KFUNC_CALL, slot, kernelId(parser, at, number))
-}
-
-function kernelId(parser: Parser, at: number, id: number): number {
-  return bounded(parser, at, id, -(2 ** 31), 2 ** 31 - 1, 'a BTF id')
+  parser.emit(JMP | CALL, 0, BPF_PSEUDO_KFUNC_CALL, slot, number)
 }

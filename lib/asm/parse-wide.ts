@@ -36,7 +36,7 @@ export function parseWide(parser: Parser, dst: number, read?: { value: Constant;
   }
   const symbol = kernelSymbol(value)
   if (symbol !== undefined) {
-    const id = bounded(parser, at, symbol.btfId, 0, MAX, 'a BTF id')
+    const id = bounded(parser, at, symbol.btfId, 1, MAX, 'a BTF id')
     const referent = symbol.module === undefined ? undefined : ({ kind: 'variable', module: symbol.module } as const)
     return parser.emitWide(dst, BPF_PSEUDO_BTF_ID, id, 0, referent)
   }

@@ -56,7 +56,7 @@ export class Scanner {
     if (this.source.isHole(this.position)) return `\${${brief(this.source.valueAt(this.position))}}`
     if (this.atLineEnd()) return 'the end of the line'
     const rest = this.text.slice(this.position, this.position + 40)
-    return `'${/^(?:[\w.$]+|[^\w\s])/.exec(rest)?.[0] ?? rest[0]}'`
+    return `'${/^(?:[\w.$]+|\\.|[^\w\s])/.exec(rest)?.[0] ?? rest[0]}'`
   }
 
   /** Passes blanks, and comments between slash and star. */

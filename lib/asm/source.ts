@@ -11,9 +11,11 @@ export class Source {
   /** Where each line begins: kept, as the lines of a whole program are asked for one by one. */
   #starts: readonly number[] | undefined
 
+  /** `read` may put other characters in the place of what it finds, but as many. */
   constructor(
     parts: readonly string[],
     readonly values: readonly unknown[],
+    read = (text: string) => text,
   ) {
     let text = parts[0] ?? ''
     for (let i = 1; i < parts.length; i++) {
@@ -21,7 +23,7 @@ export class Source {
       text += HOLE + parts[i]
     }
     // With a line's end at the end nothing reads past it.
-    this.text = `${text}\n`
+    this.text = `${read(text)}\n`
   }
 
   /** Whether a value was interpolated at this position. */

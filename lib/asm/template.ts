@@ -36,7 +36,8 @@ export type Interpolated = number | bigint | string | Code | MapLike | MapValue 
  * - strings, as words: registers, labels, names of helpers.
  *
  * An immediate has 32 bits, and 64-bit instructions extend it by its sign: what does not fit is refused, and takes
- * `r1 = ... ll`. Text of up to 8 bytes is a constant too: `r1 = "hello\n" ll`. A leading 0 means octal.
+ * `r1 = ... ll`. Text of up to 8 bytes is a constant too: `r1 = "hello\n" ll`. A leading 0 means octal. Outside of quotes
+ * a `\n` ends the line: bpf`r0 = 0\nexit` are two instructions.
  *
  * Errors: AssemblyError, with line and column; a label that is nowhere is told by `bytes()`, as the text around may have
  * it. Needs no kernel: which instructions one knows, its verifier tells.
@@ -45,7 +46,22 @@ export function bpf(parts: TemplateStringsArray, ...values: readonly Interpolate
   if (!Array.isArray(parts) || !Array.isArray(parts.raw)) {
     throw new TypeError('bpf is a template tag (bpf`exit`): a string goes to assemble()')
   }
-  return new Code(new Parser(new Source(parts.raw, values)).program())
+  return new Code(new Parser(new Source(parts.raw, values, unescaped)).program())
+}
+
+/** Constants between quotes, which have escapes of their own; comments, which end at a `\n`; and escapes elsewhere. */
+const PIECES =
+  /"(?:\\.|[^"\\\n])*"|'(?:\\x..|\\.|[^'\\\n])'|\/\*[\s\S]*?\*\/|(?:\/\/|[;#])(?:\\[^n\n]|\\(?=\n)|[^\\\n])*|\\(?:([ntr])|.)/g
+/** As long as what they stand for, so that every place in the text stays where it was. */
+const BLANKS: Readonly<Record<string, string>> = { n: ' \n', t: ' \t', r: ' \r' }
+
+/**
+ * The raw text of a template, with `\n` between instructions as the line's end that it is in any other template.
+ * JavaScript's own reading of it would not do: within the assembler's quotes "\xff" is one byte, and "\"" goes on.
+ */
+function unescaped(raw: string): string {
+  if (!raw.includes('\\')) return raw
+  return raw.replace(PIECES, (piece, blank?: string) => (blank === undefined ? piece : (BLANKS[blank] as string)))
 }
 
 /** The same for text from elsewhere, such as a file or a dump. Errors: AssemblyError. */

@@ -58,6 +58,12 @@ describe('bpf`...`', () => {
     expect(textOf(code)).to.deep.equal(['r3 = r6', 'call bpf_ktime_get_ns', 'goto +2', 'goto +0', 'r0 = 1', 'exit'])
   })
 
+  it('a register that is interpolated can be negated', () => {
+    expect(textOf(bpf`r1 = -${'r1'}`)).to.deep.equal(['r1 = -r1'])
+    expect(textOf(bpf`w2 = - w${2}`)).to.deep.equal(['w2 = -w2'])
+    expect(textOf(bpf`r1 = -${4}`)).to.deep.equal(['r1 = -4'])
+  })
+
   it('text as a constant: its bytes are in memory in their order', () => {
     const code = bpf`
       r1 = "hello\n" ll
@@ -300,6 +306,28 @@ describe('bpf`...`', () => {
       'r4 = 0xffe0000000000001 ll',
       'r5 = 0x8000000000000000 ll',
     ])
+  })
+
+  it('a function may be longer than a call can have arguments', () => {
+    const long = assemble(`${'r0 = 0\n'.repeat(200_000)}exit`)
+    const code = bpf`call ${long}
+      exit`
+    expect([code.length, code.functions[1]?.offset]).to.deep.equal([200_003, 2])
+  })
+
+  it('labels that are told apart in the text are not those of others', () => {
+    const inner = bpf`
+        if r1 == 0 goto skip
+        r1 = 1
+  skip:`
+    // The label that the inner one would be given.
+    const code = bpf`
+  skip:   if r1 == 0 goto skip_5
+          goto skip
+          r1 = 1
+  skip_5: ${inner}
+          exit`
+    expect(textOf(assemble(String(code)))).to.deep.equal(textOf(code))
   })
 
   it('a function may call itself by its label', () => {
