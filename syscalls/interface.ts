@@ -58,12 +58,16 @@ export function interfaceLabel(index: number): string {
   }
 }
 
-/** Refuses what the kernel would cut off. */
+/**
+ * Refuses what no device can be called (dev_valid_name in net/core/dev.c): of the longer ones the kernel would take the
+ * beginning, and of 'lo:1' what is before the colon (dev_ioctl).
+ */
 function checkInterfaceName(name: string): string {
   if (typeof name !== 'string') throw new TypeError(`an interface is a name or a number, not ${typeof name}`)
   const bytes = Buffer.byteLength(name)
-  if (bytes === 0 || bytes >= IFNAMSIZ || name.includes('\0')) {
-    throw new RangeError(`${JSON.stringify(name)} cannot be the name of an interface: 1 to ${IFNAMSIZ - 1} bytes can`)
+  if (bytes === 0 || bytes >= IFNAMSIZ || /[/:\s\0]/.test(name) || name === '.' || name === '..') {
+    const can = `1 to ${IFNAMSIZ - 1} bytes without blanks, ':' and '/' can`
+    throw new RangeError(`${JSON.stringify(name)} cannot be the name of an interface: ${can}`)
   }
   return name
 }

@@ -1,7 +1,8 @@
+import { constants } from 'node:os'
 import { abi, keepAlive } from './abi'
 import { LE } from './attr-common'
 import { addressOfBytes } from './buffer'
-import { errnoName, type Subject, throwKernelError } from './errno'
+import { errnoName, KernelError, type Subject, throwKernelError } from './errno'
 import { checkFd, closeFd } from './fd'
 import { NR } from './numbers'
 import { AF_NETLINK, openSocket, SOCK_RAW, setSocketOption } from './socket'
@@ -31,6 +32,8 @@ const NLM_F_ACK_TLVS = 0x200
 
 const NLMSG_ERROR = 2
 const NLMSG_DONE = 3
+/** Below are those of netlink itself: with the two above, one that says nothing, and one that no kernel sends. */
+const NLMSG_MIN_TYPE = 16
 const NLMSGERR_ATTR_MSG = 1
 
 /** sizeof(struct nlmsghdr), sizeof(struct nlattr) */
@@ -130,14 +133,20 @@ export interface NetlinkReply {
 
 let sequence = 0
 
-/** Sends a request and reads all of the answer. Throws KernelError, whose hint is what the kernel says of the refusal. */
+/**
+ * Sends a request and reads all of the answer. Throws KernelError, whose hint is what the kernel says of the refusal: it
+ * comes from sendto(2). One from recvfrom(2) leaves open what has become of the request: EINTR (a list that changed each
+ * time it was read), EBADMSG, EMSGSIZE (an answer that cannot be read), ENOBUFS, EAGAIN (none that is whole).
+ */
 export function netlinkRequest(fd: number, request: NetlinkRequest): NetlinkReply {
   checkFd(fd)
   const dump = ((request.flags ?? 0) & NLM_F_DUMP) === NLM_F_DUMP
-  for (let tries = 1; ; tries++) {
-    const reply = once(fd, request, dump)
-    if (!reply.interrupted || tries === MAX_TRIES) return reply
+  for (let tries = 1; tries <= MAX_TRIES; tries++) {
+    const { interrupted, ...reply } = once(fd, request, dump)
+    // What is torn may lack what was there all the time: nobody could tell it from what is not there.
+    if (!interrupted) return reply
   }
+  throw unreadable('EINTR', request, `what is listed has changed each of the ${MAX_TRIES} times that it was read`)
 }
 
 function once(fd: number, request: NetlinkRequest, dump: boolean): NetlinkReply & { readonly interrupted: boolean } {
@@ -147,24 +156,32 @@ function once(fd: number, request: NetlinkRequest, dump: boolean): NetlinkReply 
   const messages: Buffer[] = []
   let interrupted = false
   for (;;) {
-    for (const { type, flags, seq, bytes } of messagesIn(receive(fd, request))) {
+    for (const { type, flags, seq, bytes } of messagesIn(receive(fd, request), request)) {
       // Of a request before this one, whose answer an error kept from being read.
       if (seq !== ours) continue
       if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted = true
       if (type !== NLMSG_ERROR && type !== NLMSG_DONE) {
-        messages.push(bytes)
+        if (type >= NLMSG_MIN_TYPE) messages.push(bytes)
         continue
       }
-      const errno = bytes.length < 4 ? 0 : -viewOf(bytes).getInt32(0, LE)
+      const errno = errnoIn(bytes, type, request)
       if (errno <= 0) return { code: '', messages, interrupted }
       const code = errnoName(errno)
       if (request.mayFail?.includes(code) === true) return { code, messages, interrupted }
-      throwKernelError(errno, about(request, type === NLMSG_ERROR ? words(bytes, flags) : undefined))
+      throwKernelError(errno, about(request, words(bytes, type, flags)))
     }
   }
 }
 
-function send(fd: number, { type, flags = 0, header, attributes = [] }: NetlinkRequest, more: number, seq: number) {
+/** How it went. The end of a dump need not say. */
+function errnoIn(bytes: Buffer, type: number, request: NetlinkRequest): number {
+  if (bytes.length >= 4) return -viewOf(bytes).getInt32(0, LE)
+  if (type === NLMSG_DONE) return 0
+  throw unreadable('EBADMSG', request, `an acknowledgement of ${bytes.length} bytes`)
+}
+
+function send(fd: number, request: NetlinkRequest, more: number, seq: number) {
+  const { type, flags = 0, header, attributes = [] } = request
   const body = Buffer.concat([header, packAttributes(attributes)])
   const message = Buffer.alloc(HEADER_BYTES + body.length)
   const view = viewOf(message)
@@ -176,7 +193,7 @@ function send(fd: number, { type, flags = 0, header, attributes = [] }: NetlinkR
   const address = addressOfBytes(message, 'message')
   const result = abi().syscall(NR.sendto, fd, address, message.length, 0, 0, 0)
   keepAlive(message)
-  if (result < 0) throwKernelError(-result, { syscall: 'sendto', command: 'netlink' })
+  if (result < 0) throwKernelError(-result, about(request, undefined))
 }
 
 function receive(fd: number, request: NetlinkRequest): Buffer {
@@ -184,9 +201,19 @@ function receive(fd: number, request: NetlinkRequest): Buffer {
   const address = addressOfBytes(buffer, 'buffer')
   const result = abi().syscall(NR.recvfrom, fd, address, RECEIVE_BYTES, MSG_DONTWAIT | MSG_TRUNC, 0, 0)
   keepAlive(buffer)
-  if (result < 0) throwKernelError(-result, { ...about(request, undefined), syscall: 'recvfrom' })
-  if (result > RECEIVE_BYTES) throw new RangeError(`${request.command}: an answer of ${result} bytes`)
+  if (result < 0) {
+    const said = errnoName(-result) === 'EAGAIN' ? 'the kernel has not answered, or not to the end' : undefined
+    throwKernelError(-result, { ...about(request, said), syscall: 'recvfrom' })
+  }
+  if (result > RECEIVE_BYTES) {
+    throw unreadable('EMSGSIZE', request, `an answer of ${result} bytes, and there is room for ${RECEIVE_BYTES}`)
+  }
   return buffer.subarray(0, result)
+}
+
+/** An answer from which it cannot be told what has become of the request. */
+function unreadable(code: 'EINTR' | 'EBADMSG' | 'EMSGSIZE', request: NetlinkRequest, why: string): KernelError {
+  return new KernelError(constants.errno[code], { ...about(request, why), syscall: 'recvfrom' })
 }
 
 interface Message {
@@ -196,11 +223,14 @@ interface Message {
   readonly bytes: Buffer
 }
 
-function* messagesIn(datagram: Buffer): Generator<Message, void, undefined> {
+function* messagesIn(datagram: Buffer, request: NetlinkRequest): Generator<Message, void, undefined> {
   const view = viewOf(datagram)
-  for (let at = 0; at + HEADER_BYTES <= datagram.length; ) {
-    const length = view.getUint32(at, LE)
-    if (length < HEADER_BYTES || at + length > datagram.length) return
+  for (let at = 0; at < datagram.length; ) {
+    const left = datagram.length - at
+    const length = left < HEADER_BYTES ? 0 : view.getUint32(at, LE)
+    if (length < HEADER_BYTES || length > left) {
+      throw unreadable('EBADMSG', request, `a message of ${length} bytes, where ${left} are left of the answer`)
+    }
     const bytes = datagram.subarray(at + HEADER_BYTES, at + length)
     yield {
       type: view.getUint16(at + 4, LE),
@@ -212,10 +242,14 @@ function* messagesIn(datagram: Buffer): Generator<Message, void, undefined> {
   }
 }
 
-/** What the kernel says of a refusal: behind struct nlmsgerr, which is the errno and the header of what was refused. */
-function words(bytes: Buffer, flags: number): string | undefined {
+/**
+ * What the kernel says of a refusal: behind struct nlmsgerr, which is the errno and the header of what was refused; where
+ * it comes at the end of a dump, behind the errno alone (netlink_dump_done).
+ */
+function words(bytes: Buffer, type: number, flags: number): string | undefined {
   if ((flags & NLM_F_ACK_TLVS) === 0) return undefined
-  const refused = bytes.length < 8 || (flags & NLM_F_CAPPED) !== 0 ? HEADER_BYTES : viewOf(bytes).getUint32(4, LE)
+  const whole = type === NLMSG_ERROR && bytes.length >= 8 && (flags & NLM_F_CAPPED) === 0
+  const refused = type === NLMSG_DONE ? 0 : whole ? viewOf(bytes).getUint32(4, LE) : HEADER_BYTES
   const text = readAttributes(bytes.subarray(4 + align4(refused))).get(NLMSGERR_ATTR_MSG)
   return text?.toString('utf8').replace(/[\0.]+$/, '')
 }

@@ -107,15 +107,16 @@ describe('netlink', () => {
   })
 
   describe('answers that a kernel may give', () => {
-    /** A message of struct nlmsghdr and a payload of 4 bytes. */
-    function message(type: number, flags: number, seq: number, word: number): Uint8Array {
-      const bytes = new Uint8Array(20)
+    /** A message of struct nlmsghdr and a payload of 4 bytes, or more. */
+    function message(type: number, flags: number, seq: number, word: number, more = new Uint8Array()): Uint8Array {
+      const bytes = new Uint8Array(20 + more.length)
       const view = viewOf(bytes)
-      view.setUint32(0, 20, LE)
+      view.setUint32(0, bytes.length, LE)
       view.setUint16(4, type, LE)
       view.setUint16(6, flags, LE)
       view.setUint32(8, seq, LE)
       view.setInt32(16, word, LE)
+      bytes.set(more, 20)
       return bytes
     }
 
@@ -145,7 +146,8 @@ describe('netlink', () => {
       return { ask, asked: () => asked }
     }
 
-    const [LINK, DONE, INTERRUPTED] = [16, 3, 0x10]
+    const [LINK, DONE, ERROR, NOOP] = [16, 3, 2, 1]
+    const [INTERRUPTED, CAPPED, ACK_TLVS] = [0x10, 0x100, 0x200]
     const EAGAIN = 11
     const words = (messages: readonly Buffer[]) => messages.map((bytes) => viewOf(bytes).getInt32(0, LE))
 
@@ -156,8 +158,30 @@ describe('netlink', () => {
       expect(words(twice.ask().messages)).to.deep.equal([8, 9])
       expect(twice.asked()).to.equal(3)
       const always = dump([torn])
-      expect(words(always.ask().messages)).to.deep.equal([7])
+      const error = errorOf(always.ask)
+      expect(error).to.include({ code: 'EINTR', syscall: 'recvfrom', command: 'RTM_GETLINK' })
+      expect(error.message).to.contain('has changed each of the 8 times that it was read')
       expect(always.asked()).to.equal(8)
+    })
+
+    it('a refusal at the end of a dump comes with the words of the kernel, too', () => {
+      const refused = dump([(seq) => [message(DONE, 2 | ACK_TLVS, seq, -22, packAttributes([[1, 'no such family.']]))]])
+      expect(errorOf(refused.ask).message).to.equal('EINVAL: RTM_GETLINK on rtnetlink: no such family')
+      // Behind a whole copy of what was refused, and behind its header alone.
+      const request = new Uint8Array(24)
+      viewOf(request).setUint32(0, 24, LE)
+      for (const [flags, copy] of [
+        [ACK_TLVS, request],
+        [ACK_TLVS | CAPPED, request.subarray(0, 16)],
+      ] as const) {
+        const more = Buffer.concat([copy, packAttributes([[1, 'not now']])])
+        expect(errorOf(dump([(seq) => [message(ERROR, flags, seq, -16, more)]]).ask).message).to.contain(': not now')
+      }
+    })
+
+    it('what netlink itself says between the messages is none of them', () => {
+      const answers = dump([(seq) => [message(NOOP, 2, seq, 1), message(LINK, 2, seq, 2), message(DONE, 2, seq, 0)]])
+      expect(words(answers.ask().messages)).to.deep.equal([2])
     })
 
     it('what belongs to another request is passed over', () => {
@@ -167,20 +191,37 @@ describe('netlink', () => {
       expect(words(answers.ask().messages)).to.deep.equal([2])
     })
 
-    it('an answer that does not come, or is too long, is an error', () => {
-      const silent = dump([() => -EAGAIN])
-      expect(errorOf(silent.ask)).to.include({ code: 'EAGAIN', syscall: 'recvfrom', command: 'RTM_GETLINK' })
-      const long = dump([() => 70_000])
-      expect(errorOf(long.ask)).to.be.instanceOf(RangeError)
-      // A message whose length lies ends the datagram: what was to come does not.
-      const lying = dump([
-        (seq) => {
-          const bytes = message(LINK, 2, seq, 1)
-          viewOf(bytes).setUint32(0, 4000, LE)
-          return [bytes]
-        },
+    it('an answer that does not come, is cut off or too long is an error, and never a part of the truth', () => {
+      const silent = errorOf(dump([() => -EAGAIN]).ask)
+      expect(silent).to.include({ code: 'EAGAIN', syscall: 'recvfrom', command: 'RTM_GETLINK' })
+      expect(silent.message).to.contain('the kernel has not answered')
+      const long = errorOf(dump([() => 70_000]).ask)
+      expect(long).to.include({ code: 'EMSGSIZE', syscall: 'recvfrom' })
+      expect(long.message).to.contain('an answer of 70000 bytes')
+      // A length that lies, and one that is cut off: what comes behind it may be whole, and may not.
+      for (const length of [4000, 15, 0]) {
+        const lying = dump([
+          (seq) => {
+            const bytes = message(LINK, 2, seq, 1)
+            viewOf(bytes).setUint32(0, length, LE)
+            return [bytes, message(DONE, 2, seq, 0)]
+          },
+        ])
+        const error = errorOf(lying.ask)
+        expect(error).to.include({ code: 'EBADMSG', syscall: 'recvfrom', command: 'RTM_GETLINK' })
+        expect(error.message).to.contain(`a message of ${length} bytes, where 40 are left`)
+      }
+      const cut = dump([(seq) => [message(LINK, 2, seq, 1), message(DONE, 2, seq, 0).subarray(0, 7)]])
+      expect(errorOf(cut.ask)).to.include({ code: 'EBADMSG' })
+      const short = dump([
+        (seq) => [
+          message(ERROR, 0, seq, 0)
+            .subarray(0, 16)
+            .with(0, LE ? 16 : 0)
+            .with(3, LE ? 0 : 16),
+        ],
       ])
-      expect(errorOf(lying.ask)).to.include({ code: 'EAGAIN' })
+      expect(errorOf(short.ask).message).to.contain('an acknowledgement of 0 bytes')
     })
   })
 
@@ -199,6 +240,10 @@ describe('netlink', () => {
         }
       }
       expect(interfaceLabel(9999)).to.equal('interface 9999')
+      // The kernel would take the first as lo: what is behind a colon was once the number of an address.
+      for (const name of ['lo:1', 'a/b', 'lo ', 'l\to', '.', '..']) {
+        expect(errorOf(() => interfaceIndex(name))).to.be.instanceOf(RangeError)
+      }
       expect(errorOf(() => interfaceName(9999))).to.include({ code: 'ENODEV', syscall: 'ioctl' })
     })
   })
