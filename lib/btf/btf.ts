@@ -269,11 +269,9 @@ export class Btf {
   }
 
   #near(name: string, kind: BtfKind | undefined): string[] {
-    const wanted = kindNumber(kind)
-    const candidates = new Set<string>()
-    for (let id = 1; id < this.#image.endId; id++) {
-      if (wanted === undefined || layout.kindNumber(this.#image, id) === wanted) candidates.add(this.nameOf(id))
-    }
+    const bytes = Buffer.byteLength(name)
+    const slips = Math.floor(bytes / 4) + 1
+    const candidates = new Set(this.#namesOfLength(Math.max(bytes - slips, 1), bytes + slips, kindNumber(kind)))
     const near: string[] = []
     for (
       let best = nearest(name, candidates);
@@ -284,6 +282,11 @@ export class Btf {
       candidates.delete(best)
     }
     return near
+  }
+
+  *#namesOfLength(least: number, most: number, kind: number | undefined): Generator<string, void, undefined> {
+    if (this.base !== undefined) yield* this.base.#namesOfLength(least, most, kind)
+    yield* this.#names.ofLength(least, most, kind)
   }
 }
 
@@ -314,8 +317,7 @@ export function tryKernel(): Btf | undefined {
 
 /** Modules go on from the kernel; what came with programs and maps stands alone. */
 function opened(found: source.BtfSource): Btf {
-  if (found.kernel && found.name === source.VMLINUX) return tryKernel() ?? Btf.from(found, undefined)
-  return Btf.from(found, found.kernel ? Btf.kernel() : undefined)
+  return Btf.from(found, found.kernel && found.name !== source.VMLINUX ? Btf.kernel() : undefined)
 }
 
 function tried(name: string, read: () => source.BtfSource | undefined): ModuleBtf[] {

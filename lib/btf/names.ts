@@ -32,6 +32,19 @@ export class Names {
     }
   }
 
+  /** The names of types that have so many bytes. */
+  *ofLength(least: number, most: number, kind: number | undefined): Generator<string, void, undefined> {
+    const image = this.#image
+    for (let id = image.firstId; id < image.endId; id++) {
+      const at = image.placeOf(id)
+      if (kind !== undefined && kindOf(image.word(at + 4)) !== kind) continue
+      const place = image.stringPlace(image.word(at))
+      if (place === undefined) continue
+      const length = lengthOf(place.bytes, place.from, most)
+      if (length >= least && length <= most) yield place.bytes.toString('utf8', place.from, place.from + length)
+    }
+  }
+
   *#scan(wanted: Buffer, kind: number | undefined): Generator<number, void, undefined> {
     const { firstId, endId } = this.#image
     for (let id = this.#from(firstId, endId, wanted, kind); id < endId; id = this.#from(id + 1, endId, wanted, kind)) {
@@ -84,6 +97,13 @@ export class Names {
 function isAt(wanted: Buffer, bytes: Buffer, from: number): boolean {
   for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return false
   return bytes[from + wanted.length] === 0
+}
+
+/** How many bytes stand before the NUL; of more than `most`, one more. */
+function lengthOf(bytes: Buffer, from: number, most: number): number {
+  let length = 0
+  while (length <= most && bytes[from + length] !== 0) length++
+  return length
 }
 
 /** FNV-1a, of what begins there and ends with a NUL or with the bytes. */
