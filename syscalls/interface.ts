@@ -65,7 +65,7 @@ export function interfaceLabel(index: number): string {
 function checkInterfaceName(name: string): string {
   if (typeof name !== 'string') throw new TypeError(`an interface is a name or a number, not ${typeof name}`)
   const bytes = Buffer.byteLength(name)
-  if (bytes === 0 || bytes >= IFNAMSIZ || /[/:\s\0]/.test(name) || name === '.' || name === '..') {
+  if (bytes === 0 || bytes >= IFNAMSIZ || /[/: \t\n\v\f\r\0]/.test(name) || name === '.' || name === '..') {
     const can = `1 to ${IFNAMSIZ - 1} bytes without blanks, ':' and '/' can`
     throw new RangeError(`${JSON.stringify(name)} cannot be the name of an interface: ${can}`)
   }

@@ -108,7 +108,13 @@ describe('netlink', () => {
 
   describe('answers that a kernel may give', () => {
     /** A message of struct nlmsghdr and a payload of 4 bytes, or more. */
-    function message(type: number, flags: number, seq: number, word: number, more = new Uint8Array()): Uint8Array {
+    function message(
+      type: number,
+      flags: number,
+      seq: number,
+      word: number,
+      more: Uint8Array = new Uint8Array(),
+    ): Uint8Array {
       const bytes = new Uint8Array(20 + more.length)
       const view = viewOf(bytes)
       view.setUint32(0, bytes.length, LE)
