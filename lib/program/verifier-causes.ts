@@ -10,32 +10,29 @@ export interface Refused {
   readonly type: string
 }
 
-type Words = string | ((match: RegExpExecArray, refused: Refused) => string)
+type Words = string | ((match: RegExpExecArray, refused: Refused) => string | undefined)
 
-const AFTER_CALL = ' (a call leaves r1 to r5 unwritten)'
 const STACK =
   'a program has 512 bytes of stack, with all the functions that call each other: use a map for what is larger'
 const UNWRITTEN =
   'what is read from the stack has not been written on every way to here: initialise it (all bytes of it, also padding)'
-const NULL_CHECK =
-  'what a lookup gives may be null: compare it with 0 first (if r0 == 0 goto out), and use it only where it is not'
+const NULL_CHECK = 'may be null: compare it with 0 first (if r0 == 0 goto out), and use it only where it is not'
+/** What look-ups give; others come of reservations, of kernel functions, of the context. */
+const LOOKED_UP = /^(?:map_value|(?:tcp_|xdp_)?sock(?:_common)?)$/
 
 const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   // Before what else is said of the same pointer.
-  [/invalid mem access '\w+_or_null_?'/, NULL_CHECK],
-  [/pointer arithmetic on \w+_or_null_? prohibited/, NULL_CHECK],
-  [/pointer type \w+_or_null|expected=.*\btype=\w+_or_null|type=\w+_or_null_? expected=/, NULL_CHECK],
+  [
+    /invalid mem access '(\w+?)_or_null_?'|arithmetic on (\w+?)_or_null_? prohibited|\btype[= ](\w+?)_or_null/,
+    ([, used, moved, given]) =>
+      `${LOOKED_UP.test(used ?? moved ?? given ?? '') ? 'what a lookup gives' : 'this pointer'} ${NULL_CHECK}`,
+  ],
+  [/[Pp]ossibly NULL pointer passed/, `this pointer ${NULL_CHECK}`],
   [
     /invalid access to packet|offset is outside of the packet/,
-    'the packet may be shorter: compare the end of what is read with data_end first (if r3 > r2 goto out)',
+    'the packet may be shorter: compare the end of what is read with data_end first (if r3 > r2 goto out); of metadata, with data',
   ],
-  [
-    /\bR(\d+) !read_ok/,
-    ([, register], { text }) =>
-      register === '0' && text === 'exit'
-        ? 'r0 is what the program returns, and on a way to this exit nothing has been written to it'
-        : `r${register} is read, and on a way to here nothing has been written to it${AFTER_CALL}`,
-  ],
+  [/\bR(\d+) !read_ok/, ([, register], { text }) => unwrittenCause(Number(register), text)],
   [/combined stack size of \d+ calls is (\d+)/, ([, bytes]) => `${STACK}: the functions called together take ${bytes}`],
   [/invalid [a-z ]*\bstack (?:type )?(?:R\d+ )?off=(-?\d+) \w*size=(\d+)/, (match) => stackCause(match)],
   [/invalid (?:indirect )?read from stack/, UNWRITTEN],
@@ -60,6 +57,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
     ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
   ],
   [/invalid func unknown#(\d+)/, ([, number]) => `this kernel has no helper of number ${number}`],
+  [/kernel btf_id \d+ is not a (?:kernel )?function/, 'no function of the kernel has the BTF id that is called'],
   [
     /infinite loop detected|back-edge from insn|loop is not supported/,
     'a loop must come to an end that the verifier can see: let a counter decide, with an end that is known',
@@ -71,7 +69,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/The sequence of \d+ jumps is too complex/, 'there are too many branches for the verifier to follow at once'],
   [
     /invalid access to map value|memory range|unbounded memory access|with unbounded (?:min|max) value/,
-    'this may be outside of the memory that the pointer stands for: bound the offset first, by comparing or by &',
+    'this may be outside of the memory that the pointer stands for: bound the offset (or the size) first, by comparing or by &',
   ],
   [
     /(?:leaks addr|pointer comparison prohibited|only allowed for CAP_|allowed for CAP_BPF|allowed for root|prohibited for !root|for unprivileged)/,
@@ -81,7 +79,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
     /invalid bpf_context access off=(-?\d+) size=(\d+)/,
     ([, offset, size], { type, text }) => {
       const what = /^\*\(/.test(text) ? 'written' : 'read'
-      return `the context of ${type} programs has no field of ${size} bytes at ${offset} that may be ${what}`
+      return `the context of ${type} programs has no field of ${size} bytes at ${offset} that may be ${what} here`
     },
   ],
   [
@@ -96,19 +94,32 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   ],
   [
     /invalid mem access '(?:inv|scalar)'/,
-    'a number is used as an address: pointers lose what they are by arithmetic that the verifier cannot follow',
+    'a number is used as an address: pointers lose what they are by arithmetic that the verifier cannot follow, and those into a packet by helpers that change it',
   ],
+  [/misaligned stack access/, 'what is on the stack is at a multiple of its size from r10, on all processors'],
   [
     /\bmisaligned\b/,
-    'this is not at a multiple of its size, and this processor, or BPF_F_STRICT_ALIGNMENT, wants it so',
+    (_, { text }) =>
+      isAtomic(text)
+        ? 'atomic operations are done at multiples of their size, on all processors'
+        : 'this is not at a multiple of its size, and this processor, or BPF_F_STRICT_ALIGNMENT, wants it so',
   ],
   [
     /At program exit the register R0 has|At subprogram exit/,
     'what the program returns has to be in a range that goes with its type',
   ],
   [
-    /(?:sleepable|might sleep)/,
+    /Only .* programs can be sleepable/,
+    (_, { type }) => `this ${type} program is of a kind that cannot sleep: load it without SLEEPABLE`,
+  ],
+  [/Sleepable programs can only use/, 'one of its maps is of a type that is not for programs which may sleep'],
+  [
+    /might sleep in a non-sleepable prog|program must be sleepable/,
     "whether a program may sleep decides what it may call: flags: ['SLEEPABLE'] makes it one that may",
+  ],
+  [
+    /sleepable (?:helper \S+ in|within) /,
+    'what may sleep is not called between a lock and its end (of RCU, of preemption, of interrupts)',
   ],
   [
     /R(\d+) type=(\S+) expected=(.*)/,
@@ -116,13 +127,30 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
       `an argument is not of the kind that is wanted: r${register} is ${is}, and ${expected} would do`,
   ],
   [/calling kernel function \S+ is not allowed/, 'this kernel function is not for programs of this type'],
-  [/attach_btf_id \d+ is not|is not a function|is not modifiable/, 'programs of this kind cannot be attached there'],
+  [/attach_btf_id \d+ is not|is not modifiable/, 'programs of this kind cannot be attached there'],
 ]
 
+function unwrittenCause(register: number, text: string): string {
+  if (register === 0 && text === 'exit') {
+    return 'r0 is what the program returns, and on a way to this exit nothing has been written to it'
+  }
+  if (register === 6 && text.includes(')skb[')) return 'packet loads (skb[...]) find the context in r6: r6 = r1 first'
+  const spent = register >= 1 && register <= 5 ? ' (a call leaves r1 to r5 unwritten)' : ''
+  return `r${register} is read, and on a way to here nothing has been written to it${spent}`
+}
+
+function isAtomic(text: string): boolean {
+  return /^lock |\b(?:atomic|load_acquire|store_release)/.test(text)
+}
+
 /** What is outside of the stack; or within it, and was not written (newer kernels say both in the same words). */
-function stackCause([, offset, size]: RegExpExecArray): string {
+function stackCause([, offset, size]: RegExpExecArray): string | undefined {
   const [from, to] = [Number(offset), Number(offset) + Number(size)]
-  if (to > 0) return 'the stack of a program is below r10: offsets are negative, from -1 to -512'
+  if (to === from) return 'a size of 0 is not taken here'
+  if (to > 0) {
+    const past = from < 0 ? `, and ${size} bytes from ${from} on reach past it` : ''
+    return `the stack of a program is below r10: offsets are negative, from -1 to -512${past}`
+  }
   return from < -STACK_BYTES ? STACK : UNWRITTEN
 }
 

@@ -2,8 +2,12 @@
 
 /** '7: (79) r1 = *(u64 *)(r0 +0)', and from Linux 5.18 on what is known of registers behind a semicolon. */
 const INSTRUCTION = /^(\d+): \(([0-9a-f]{2})\) (.*)$/
-/** What is known of registers: '0: R1=ctx() R10=fp0', 'from 3 to 7: R0=...', ' R0_w=...'; and lines of the source. */
-const STATE = /^(?:\d+: R\d|from \d+ to \d+|\s*R\d+[_=]|;|\s*frame\d+:|last_idx |regs=|parent |mark_precise:|live regs)/
+/**
+ * What is known of registers: '0: R1=ctx() R10=fp0', 'from 3 to 7: R0=...', ' R0_w=...'; lines of the source; and which
+ * functions have been found good by themselves.
+ */
+const STATE =
+  /^(?:Validating \S+ func#|Func#\d+ .*is (?:safe for any args|global and assumed valid)|\d+: R\d|from \d+ to \d+|\s*R\d+[_=]|;|\s*frame\d+:|last_idx |regs=|parent |mark_precise:|live regs)/
 /** What it counts at the end. */
 const COUNTS =
   /^(?:processed \d+ insns|verification time \d+|stack depth \d|max_states_per_insn|total_states|peak_states|mark_read|insns processed)/
