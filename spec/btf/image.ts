@@ -46,7 +46,8 @@ export class Image {
     flag = false,
   ): number {
     const info = ((flag ? 0x80 : 0) | number) * 0x1000000 + vlen
-    this.#words.push(typeof name === 'string' ? this.name(name) : name, info, word, ...rest)
+    this.#words.push(typeof name === 'string' ? this.name(name) : name, info, word)
+    for (const word of rest) this.#words.push(word)
     return this.#base.types + ++this.#count
   }
 
