@@ -1,5 +1,6 @@
 /** BTF: the types of the kernel, of its modules, and of compiled programs. */
 export { Btf, type BtfOptions, type ModuleBtf } from './btf'
+export { type BtfValue, codecOf } from './codec'
 export { BtfError } from './error'
 export {
   type BtfExt,

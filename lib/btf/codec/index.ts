@@ -1,0 +1,1 @@
+export { type BtfValue, codecOf } from './codec-of'
