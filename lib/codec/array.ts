@@ -19,6 +19,7 @@ export function array<T>(codec: Codec<T>, n: number): Codec<T[]> {
     name,
     size: size * n,
     align,
+    shape: { kind: 'array', of: codec as Codec<unknown>, length: n },
     write(view, offset, value) {
       if (!Array.isArray(value)) throw new TypeError(`${name} takes an array of ${n}, not ${shown(value)}`)
       if (value.length !== n) throw new RangeError(`${value.length} elements do not fit ${name}: it takes exactly ${n}`)

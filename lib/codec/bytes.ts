@@ -17,6 +17,7 @@ export function bytes(n: number): Codec<Uint8Array> {
     name,
     size: n,
     align: 1,
+    shape: { kind: 'bytes' },
     write(view, offset, value) {
       // Not instanceof: a REPL's Uint8Array may come from another context.
       if (!types.isUint8Array(value)) throw new TypeError(`${name} takes a Uint8Array, not ${shown(value)}`)
@@ -46,6 +47,7 @@ export function cstring(n: number): Codec<string> {
     name,
     size: n,
     align: 1,
+    shape: { kind: 'text' },
     write(view, offset, value) {
       if (typeof value !== 'string') throw new TypeError(`${name} takes a string, not ${shown(value)}`)
       let end = 0

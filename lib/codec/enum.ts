@@ -30,6 +30,7 @@ export function enumOf(constants: unknown, base: Codec<number> | Codec<bigint> =
     name: title,
     size: integer.size,
     align: integer.align,
+    shape: { kind: 'enum', values, base: integer as Codec<unknown> },
     write(view, offset, value) {
       if (typeof value === 'string') {
         const number = values.get(value)

@@ -90,6 +90,7 @@ function flagsCodec<B extends number | bigint>(
     name: title,
     size: base.size,
     align: base.align,
+    shape: { kind: 'enum', values: masks, base: base as Codec<unknown> },
     write(view, offset, value) {
       if (!Array.isArray(value)) throw new TypeError(`${title} takes an array of names, not ${shown(value)}`)
       let sum = zero

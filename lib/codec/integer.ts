@@ -22,6 +22,7 @@ export const u8: Codec<number> = makeCodec({
   name: 'u8',
   size: 1,
   align: 1,
+  shape: { kind: 'int', name: 'u8', swapped: false },
   write(view, offset, value) {
     if (typeof value !== 'number' || (value & 0xff) !== value) throw unfitNumber('u8', 0, 0xff, value)
     view.setUint8(offset, value)
@@ -34,6 +35,7 @@ export const i8: Codec<number> = makeCodec({
   name: 'i8',
   size: 1,
   align: 1,
+  shape: { kind: 'int', name: 'i8', swapped: false },
   write(view, offset, value) {
     if (typeof value !== 'number' || (value << 24) >> 24 !== value) throw unfitNumber('i8', -0x80, 0x7f, value)
     view.setInt8(offset, value)
@@ -46,6 +48,7 @@ function unsigned16(name: string, littleEndian: boolean): Codec<number> {
     name,
     size: 2,
     align: 2,
+    shape: { kind: 'int', name: 'u16', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'number' || (value & 0xffff) !== value) throw unfitNumber(name, 0, 0xffff, value)
       view.setUint16(offset, value, littleEndian)
@@ -59,6 +62,7 @@ function signed16(name: string, littleEndian: boolean): Codec<number> {
     name,
     size: 2,
     align: 2,
+    shape: { kind: 'int', name: 'i16', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'number' || (value << 16) >> 16 !== value) throw unfitNumber(name, -0x8000, 0x7fff, value)
       view.setInt16(offset, value, littleEndian)
@@ -72,6 +76,7 @@ function unsigned32(name: string, littleEndian: boolean): Codec<number> {
     name,
     size: 4,
     align: 4,
+    shape: { kind: 'int', name: 'u32', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'number' || value >>> 0 !== value) throw unfitNumber(name, 0, 0xffffffff, value)
       view.setUint32(offset, value, littleEndian)
@@ -85,6 +90,7 @@ function signed32(name: string, littleEndian: boolean): Codec<number> {
     name,
     size: 4,
     align: 4,
+    shape: { kind: 'int', name: 'i32', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'number' || (value | 0) !== value) throw unfitNumber(name, -0x80000000, 0x7fffffff, value)
       view.setInt32(offset, value, littleEndian)

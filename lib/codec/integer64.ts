@@ -22,6 +22,7 @@ function unsigned64(name: string, littleEndian: boolean, twin: string): Codec<bi
     name,
     size: 8,
     align: 8,
+    shape: { kind: 'int', name: 'u64', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       // asUintN(64) compiles to a plain 64-bit truncation: cheaper than two comparisons of bigints.
       if (typeof value !== 'bigint' || BigInt.asUintN(64, value) !== value) {
@@ -38,6 +39,7 @@ function signed64(name: string, littleEndian: boolean, twin?: string): Codec<big
     name,
     size: 8,
     align: 8,
+    shape: { kind: 'int', name: 'i64', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'bigint' || BigInt.asIntN(64, value) !== value) {
         throw unfitBigint(name, -0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn, value, twin)
@@ -57,6 +59,7 @@ function safe64(name: string, min: number, littleEndian: boolean, twin: string):
     name,
     size: 8,
     align: 8,
+    shape: { kind: 'int', name: signed ? 'i64' : 'u64', swapped: littleEndian !== LITTLE_ENDIAN },
     write(view, offset, value) {
       if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > MAX) {
         throw typeof value === 'bigint'

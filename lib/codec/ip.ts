@@ -11,6 +11,7 @@ export const ipv4: Codec<string> = makeCodec({
   name: 'ipv4',
   size: 4,
   align: 4,
+  shape: { kind: 'bytes', name: 'ipv4_addr' },
   write(view, offset, value) {
     if (typeof value !== 'string') throw new TypeError(`ipv4 takes an address as a string, not ${shown(value)}`)
     const address = parseIPv4(value)
@@ -53,6 +54,7 @@ export const ipv6: Codec<string> = makeCodec({
   name: 'ipv6',
   size: 16,
   align: 4,
+  shape: { kind: 'bytes', name: 'ipv6_addr' },
   write(view, offset, value) {
     if (typeof value !== 'string') throw new TypeError(`ipv6 takes an address as a string, not ${shown(value)}`)
     if (!net().isIPv6(value) || value.includes('%')) throw new RangeError(`${shown(value)} is not an IPv6 address`)

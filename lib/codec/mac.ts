@@ -10,6 +10,7 @@ export const mac: Codec<string> = makeCodec({
   name: 'mac',
   size: 6,
   align: 1,
+  shape: { kind: 'bytes', name: 'mac_addr' },
   write(view, offset, value) {
     if (typeof value !== 'string') throw new TypeError(`mac takes an address as a string, not ${shown(value)}`)
     if (!/^[\da-f]{2}(?::[\da-f]{2}){5}$/i.test(value)) throw new RangeError(`${shown(value)} is not a MAC address`)

@@ -1,17 +1,24 @@
 import { inspect } from 'node:util'
 import type { Codec } from './codec'
 import { shown } from './error'
+import { type Shape, shaped } from './shape'
 import type { StructCodec, StructField } from './struct'
 
 /**
  * The one place where codec objects come from, so that all of them have one hidden class: a map's hot path
  * calls `codec.write` on many kinds of codec, and V8 then finds the property without a look-up.
- * That is also why `fields` is there on codecs that have none.
+ * That is also why `fields` is there on codecs that have none. `shape` is what the bytes are in C.
  */
-export function makeCodec<T>(parts: Codec<T>): Codec<T>
-export function makeCodec<T>(parts: Codec<T>, fields: readonly StructField[]): StructCodec<T>
-export function makeCodec<T>({ name, size, align, write, read }: Codec<T>, fields?: readonly StructField[]): object {
-  return { name, size, align, write, read, fields, [inspect.custom]: ownName }
+export function makeCodec<T>(parts: CodecParts<T>): Codec<T>
+export function makeCodec<T>(parts: CodecParts<T>, fields: readonly StructField[]): StructCodec<T>
+export function makeCodec<T>(parts: CodecParts<T>, fields?: readonly StructField[]): object {
+  const { name, size, align, write, read, shape } = parts
+  const codec = { name, size, align, write, read, fields, [inspect.custom]: ownName }
+  return shape === undefined ? codec : shaped(codec, shape)
+}
+
+interface CodecParts<T> extends Codec<T> {
+  readonly shape?: Shape
 }
 
 /** At a prompt a codec is its name. */

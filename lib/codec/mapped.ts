@@ -24,6 +24,7 @@ export function mapped<A, B>(
     name,
     size: codec.size,
     align: codec.align,
+    shape: { kind: 'same', as: codec as Codec<unknown> },
     write: (view, offset, value) => codec.write(view, offset, from(value)),
     read: (view, offset) => to(codec.read(view, offset)),
   })

@@ -22,6 +22,15 @@ function prefixCodec(name: string, version: 4 | 6, address: Codec<string>, examp
     name,
     size: 4 + address.size,
     align: 4,
+    shape: {
+      kind: 'struct',
+      // bpf.h: what the kernel calls a key whose data are bytes.
+      name: 'bpf_lpm_trie_key_u8',
+      fields: [
+        { name: 'prefixlen', offset: 0, codec: u32 as Codec<unknown> },
+        { name: 'data', offset: 4, codec: address as Codec<unknown> },
+      ],
+    },
     write(view, offset, value) {
       if (typeof value !== 'string') throw new TypeError(`${name} takes a prefix as a string, not ${shown(value)}`)
       const slash = value.indexOf('/')

@@ -8,6 +8,7 @@ export const bool: Codec<boolean> = makeCodec({
   name: 'bool',
   size: 1,
   align: 1,
+  shape: { kind: 'bool' },
   write(view, offset, value) {
     if (typeof value !== 'boolean') throw new TypeError(`bool takes true or false, not ${shown(value)}`)
     view.setUint8(offset, value ? 1 : 0)
@@ -23,6 +24,7 @@ export const f32: Codec<number> = makeCodec({
   name: 'f32',
   size: 4,
   align: 4,
+  shape: { kind: 'float' },
   write(view, offset, value) {
     if (typeof value !== 'number') throw new TypeError(`f32 takes a number, not ${shown(value)}`)
     if (Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
@@ -38,6 +40,7 @@ export const f64: Codec<number> = makeCodec({
   name: 'f64',
   size: 8,
   align: 8,
+  shape: { kind: 'float' },
   write(view, offset, value) {
     if (typeof value !== 'number') throw new TypeError(`f64 takes a number, not ${shown(value)}`)
     view.setFloat64(offset, value, LITTLE_ENDIAN)

@@ -136,5 +136,5 @@ function structCodec<T>(
     }
   }
 
-  return makeCodec<T>({ name, size, align, write, read }, fields)
+  return makeCodec<T>({ name, size, align, write, read, shape: { kind: 'struct', fields } }, fields)
 }
