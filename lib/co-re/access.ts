@@ -70,6 +70,7 @@ export class Path implements Access {
  * anonymous ones included, and each index. What asks about a whole type has "0" there. Throws Refusal, and BtfError.
  */
 export function readAccess(local: Btf, root: number, access: string, kind: CoreKind): Access {
+  local.resolve(root)
   if (!isFieldKind(kind) && !isEnumKind(kind)) {
     if (access !== '0') throw new Refusal(`its access string is ${quoted(access)}, and that of a whole type is '0'`)
     return new Path(local, root)

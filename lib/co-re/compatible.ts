@@ -5,7 +5,7 @@ import { essentialName } from './names'
 /** How deep libbpf follows types into each other. */
 export const DEPTH = 32
 /** More pairs of types than any two of real programs and kernels lead to. */
-const MOST_PAIRS = 2 ** 20
+const MOST_PAIRS = 2 ** 16
 
 const isEnum = (type: BtfType): boolean => type.kind === 'enum' || type.kind === 'enum64'
 

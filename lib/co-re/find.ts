@@ -154,7 +154,8 @@ class FieldSearch {
 
   #mismatch(reason: string, id = this.#path.root): Mismatch {
     const root = typeName(this.#target, this.#path.root)
-    const inside = id === this.#path.root ? root : `${typeName(this.#target, id)} in ${root}`
+    const isRoot = id === this.#path.root || id === this.#target.resolve(this.#path.root).id
+    const inside = isRoot ? root : `${typeName(this.#target, id)} in ${root}`
     return new Mismatch(`${inside} of ${this.#target.name} ${reason}`)
   }
 }

@@ -171,9 +171,8 @@ class Relocation {
   /** As much of its name as can be read. */
   #named(mine: Access | undefined): string {
     const { type, access } = this.#relocation
-    if (mine !== undefined) return describe(mine)
     try {
-      return `${typeName(this.#local, type)} (${access})`
+      return mine !== undefined ? describe(mine) : `${typeName(this.#local, type)} (${access})`
     } catch {
       return `type ${type} (${access})`
     }

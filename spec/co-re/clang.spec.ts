@@ -1,16 +1,6 @@
 import { expect } from 'chai'
 import { relocator } from '../../lib/co-re'
-import { type CompiledObject, compiledObject, expectationsOf, fixturePath, needsFixtures } from './kit'
-
-/** What an instruction has in it that a relocation may change, and how many bytes it loads or stores. */
-function answerAt(insns: Buffer, offset: number): { value: bigint; width?: number } {
-  const code = insns.readUInt8(offset)
-  if (code === 0x18) {
-    return { value: (BigInt(insns.readUInt32LE(offset + 12)) << 32n) | BigInt(insns.readUInt32LE(offset + 4)) }
-  }
-  if ((code & 7) >= 4) return { value: BigInt(insns.readInt32LE(offset + 4)) }
-  return { value: BigInt(insns.readInt16LE(offset + 2)), width: [4, 2, 1, 8][(code >> 3) & 3] as number }
-}
+import { answerAt, type CompiledObject, compiledObject, expectationsOf, fixturePath, needsFixtures } from './kit'
 
 /** How many bytes loads and stores have afterwards; 8 in the others. */
 const WIDTHS: Readonly<Record<string, number>> = {

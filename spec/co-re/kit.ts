@@ -3,6 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { Btf, type BtfExtSection, type BtfRelocation, parseBtfExt } from '../../lib/btf'
+import { COMPILED } from '../support/compiled'
+import { pending } from '../support/kernel'
 
 export const LE = endianness() === 'LE'
 
@@ -11,8 +13,9 @@ const FIXTURES = join(__dirname, 'fixtures')
 export const fixturePath = (name: string): string => join(FIXTURES, name)
 
 /** Guests have what was compiled from TypeScript alone; and the objects are for little-endian machines. */
-export function needsFixtures(test: Mocha.Context): void {
-  if (!existsSync(FIXTURES) || !LE) test.skip()
+export function needsFixtures(context: Mocha.Context): void {
+  if (COMPILED && !existsSync(FIXTURES)) pending(context, 'compiled objects are not here')
+  if (!LE) pending(context, 'the objects are for little-endian machines')
 }
 
 /** An object file, as far as specs need it: its sections, by name. Not the library's reader. */
@@ -56,6 +59,16 @@ export function expectationsOf({ sections }: CompiledObject): Map<string, bigint
     found.set(name, bytes.readBigUInt64LE(at + 40) === 1n ? undefined : bytes.readBigUInt64LE(at + 32))
   }
   return found
+}
+
+/** What an instruction has in it that a relocation may change, and how many bytes it loads or stores. */
+export function answerAt(insns: Buffer, offset: number): { value: bigint; width?: number } {
+  const code = insns.readUInt8(offset)
+  if (code === 0x18) {
+    return { value: (BigInt(insns.readUInt32LE(offset + 12)) << 32n) | BigInt(insns.readUInt32LE(offset + 4)) }
+  }
+  if ((code & 7) >= 4) return { value: BigInt(insns.readInt32LE(offset + 4)) }
+  return { value: BigInt(insns.readInt16LE(offset + 2)), width: [4, 2, 1, 8][(code >> 3) & 3] as number }
 }
 
 // The kinds of BTF, as Documentation/bpf/btf.rst numbers them.
