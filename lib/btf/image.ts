@@ -2,7 +2,7 @@ import { BtfError } from './error'
 import { KIND_LAYOUTS, type KindLayout, kindOf, type Range, readHeader, TYPE_BYTES, vlenOf } from './format'
 
 /** KSYM_NAME_LEN: the kernel takes no longer names of types, members and functions. Linux 6.1; 128 before. */
-const NAME_BYTES = 512
+export const NAME_BYTES = 512
 
 /**
  * BTF as bytes, checked so far that every type and every string has its place. Types are read when they are asked for.
@@ -95,6 +95,17 @@ export class BtfImage {
     return { bytes: image.bytes, from: image.#strings.from + offset - image.#firstString }
   }
 
+  /** Whether the string at an offset is this one. */
+  isString(offset: number, wanted: Buffer): boolean {
+    const place = this.stringPlace(offset)
+    if (place === undefined) return false
+    const { bytes, from } = place
+    // As in #read: what is longer than a name is no end of another.
+    if (wanted.length >= NAME_BYTES && bytes[from - 1] !== 0) return false
+    for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return false
+    return bytes[from + wanted.length] === 0
+  }
+
   error(reason: string, at?: number): BtfError {
     return new BtfError(this.what, reason, at)
   }
@@ -104,18 +115,18 @@ export class BtfImage {
    * often as it is asked for; longer ones (lines of source) are read once, and must begin where another has ended.
    */
   #read(place: number, from: number | undefined): string {
-    const end = this.bytes.indexOf(0, place)
-    if (end - place < NAME_BYTES) return this.bytes.toString('utf8', place, end)
-    const known = this.#long.get(place)
-    if (known !== undefined) return known
-    if (place > this.#strings.from && this.bytes[place - 1] !== 0) {
-      throw this.error(
-        `a name of ${end - place} bytes that is the end of another: it has less than ${NAME_BYTES}`,
-        from,
-      )
+    const { bytes } = this
+    if (place > this.#strings.from && bytes[place - 1] !== 0) {
+      let end = place
+      while (bytes[end] !== 0 && end - place < NAME_BYTES) end++
+      if (end - place < NAME_BYTES) return bytes.toString('utf8', place, end)
+      throw this.error(`a name that is the end of another, and not shorter than ${NAME_BYTES} bytes`, from)
     }
-    const text = this.bytes.toString('utf8', place, end)
-    this.#long.set(place, text)
+    const known = this.#long.size === 0 ? undefined : this.#long.get(place)
+    if (known !== undefined) return known
+    const end = bytes.indexOf(0, place)
+    const text = bytes.toString('utf8', place, end)
+    if (end - place >= NAME_BYTES) this.#long.set(place, text)
     return text
   }
 

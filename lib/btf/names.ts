@@ -1,11 +1,8 @@
 import { kindOf } from './format'
-import type { BtfImage } from './image'
+import { type BtfImage, NAME_BYTES } from './image'
 
 /** So many names are looked for by going through all types: 2 ms each for the kernel's, and the index costs ten. */
 const SCANS = 3
-
-/** Of longer names the start tells enough. */
-const HASHED_BYTES = 512
 
 /** Finds the types of one image, without those of its base, by their names. */
 export class Names {
@@ -88,15 +85,8 @@ export class Names {
     const image = this.#image
     const at = image.placeOf(id)
     if (kind !== undefined && kindOf(image.word(at + 4)) !== kind) return false
-    const place = image.stringPlace(image.word(at))
-    return place !== undefined && isAt(wanted, place.bytes, place.from)
+    return image.isString(image.word(at), wanted)
   }
-}
-
-/** Whether the string that begins there, and ends with a NUL, is this one. */
-function isAt(wanted: Buffer, bytes: Buffer, from: number): boolean {
-  for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return false
-  return bytes[from + wanted.length] === 0
 }
 
 /** How many bytes stand before the NUL; of more than `most`, one more. */
@@ -106,9 +96,9 @@ function lengthOf(bytes: Buffer, from: number, most: number): number {
   return length
 }
 
-/** FNV-1a, of what begins there and ends with a NUL or with the bytes. */
+/** FNV-1a, of what begins there and ends with a NUL or with the bytes; of long ones the start tells enough. */
 function hash(bytes: Buffer, from: number): number {
-  const end = Math.min(from + HASHED_BYTES, bytes.length)
+  const end = Math.min(from + NAME_BYTES, bytes.length)
   let hash = 0x811c9dc5
   for (let i = from; i < end; i++) {
     const byte = bytes[i] as number
