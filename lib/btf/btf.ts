@@ -6,6 +6,7 @@ import { KIND_NAMES } from './format'
 import { BtfImage } from './image'
 import * as layout from './layout'
 import { Names } from './names'
+import { type ToCOptions, toC } from './print'
 import * as source from './source'
 import type { BtfKind, BtfResolved, BtfType, BtfTypeOf } from './types'
 
@@ -230,6 +231,19 @@ export class Btf {
     this.#checkId(id)
     this.#alignments ??= new layout.Alignments(this.#image, this.pointerSize)
     return this.#alignments.of(id)
+  }
+
+  /**
+   * C of a type, by its name or id: `btf.toC('task_struct')`; with `deep` also what it needs, before it and in an order
+   * that compiles. Without a type the whole: vmlinux.h, where this is the kernel's, with the functions that it lets programs
+   * call; of a module what is its own, and what that needs of the kernel. What clang makes of the text for BPF has the sizes
+   * and offsets that are here: packed structs and padding are said, alignment that only an attribute asks for is not known.
+   * Of two types with one name the second is called `___2`, which CO-RE takes for the same.
+   *
+   * Throws BtfError with code ENOENT where there is no type of that name, and BtfError for types that C cannot say.
+   */
+  toC(type?: string | number, options?: ToCOptions): string {
+    return toC(this, type, options)
   }
 
   /** The string at an offset, as .BTF.ext names lines and files. Throws BtfError where there is none. */
