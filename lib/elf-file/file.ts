@@ -7,6 +7,7 @@ import type { ElfSource } from './source'
  */
 
 /** e_type */
+export const ET_REL = 1
 export const ET_EXEC = 2
 export const ET_DYN = 3
 
@@ -20,12 +21,24 @@ export interface Section {
   readonly index: number
   /** sh_type */
   readonly type: number
+  /** sh_flags: SHF_... bits, of which those below 2^32. */
+  readonly flags: number
   readonly offset: number
   readonly size: number
   /** sh_link: another section that belongs to it. */
   readonly link: number
+  /** sh_info: of relocations, the section that they are for. */
+  readonly info: number
+  /** sh_name: where its name is among those of sections. */
+  readonly nameAt: number
   /** Bytes of one entry of a table; 0 of what is none. */
   readonly entrySize: number
+}
+
+/** A section of strings, each of which ends with a NUL. */
+export interface Strings {
+  /** The string at an offset; `from` is what refers to it, for messages. Errors: ElfError. */
+  at(offset: number, from: number): string
 }
 
 export interface Segment {
@@ -48,7 +61,15 @@ interface Shape {
   /** e_phentsize; e_phnum, e_shentsize and e_shnum follow. */
   readonly phentsize: number
   readonly segment: { size: number; flags: number; offset: number; address: number; bytes: number }
-  readonly section: { size: number; offset: number; bytes: number; link: number; info: number; entrySize: number }
+  readonly section: {
+    size: number
+    flags: number
+    offset: number
+    bytes: number
+    link: number
+    info: number
+    entrySize: number
+  }
 }
 
 const SHAPES: Readonly<Record<32 | 64, Shape>> = {
@@ -59,7 +80,7 @@ const SHAPES: Readonly<Record<32 | 64, Shape>> = {
     shoff: 32,
     phentsize: 42,
     segment: { size: 32, flags: 24, offset: 4, address: 8, bytes: 16 },
-    section: { size: 40, offset: 16, bytes: 20, link: 24, info: 28, entrySize: 36 },
+    section: { size: 40, flags: 8, offset: 16, bytes: 20, link: 24, info: 28, entrySize: 36 },
   },
   64: {
     word: 8,
@@ -68,7 +89,7 @@ const SHAPES: Readonly<Record<32 | 64, Shape>> = {
     shoff: 40,
     phentsize: 54,
     segment: { size: 56, flags: 4, offset: 8, address: 16, bytes: 32 },
-    section: { size: 64, offset: 24, bytes: 32, link: 40, info: 44, entrySize: 56 },
+    section: { size: 64, flags: 8, offset: 24, bytes: 32, link: 40, info: 44, entrySize: 56 },
   },
 }
 
@@ -76,7 +97,10 @@ const SHAPES: Readonly<Record<32 | 64, Shape>> = {
 const MANY_SEGMENTS = 0xffff
 
 /** A section that has no bytes in the file, whatever its size is. */
-const SHT_NOBITS = 8
+export const SHT_NOBITS = 8
+
+/** e_shstrndx of a file with more sections than fit: section 0 tells which (SHN_XINDEX). */
+const ELSEWHERE = 0xffff
 
 /** More than the largest executables have of any one table: a hostile file may claim what no memory can hold. */
 const LARGEST_TABLE = 2 ** 30
@@ -92,6 +116,9 @@ export class ElfFile {
   readonly sections: readonly Section[]
   readonly segments: readonly Segment[]
   readonly #shape: Shape
+  /** Which section has the names of sections. */
+  readonly #namesIndex: number
+  #names: Strings | undefined
 
   /** Reads the headers. Errors: ElfError. */
   constructor(source: ElfSource) {
@@ -108,6 +135,7 @@ export class ElfFile {
     this.type = header.getUint16(16, this.littleEndian)
     this.machine = header.getUint16(18, this.littleEndian)
     this.sections = this.#readSections(header)
+    this.#namesIndex = this.#readNamesIndex(header)
     this.segments = this.#readSegments(header)
   }
 
@@ -116,6 +144,32 @@ export class ElfFile {
     const what = `section ${section.index}`
     if (section.type === SHT_NOBITS) throw this.error(section.at, `${what} has no bytes in the file`)
     return this.view(section.offset, section.size, what, section.at)
+  }
+
+  /** The name of a section: '.text'. Errors: ElfError. */
+  nameOf(section: Section): string {
+    // Read when first asked for: what goes by symbols alone does not need them.
+    this.#names ??= this.strings(this.#namesIndex, this.#shape.phentsize + 8)
+    return this.#names.at(section.nameAt, section.at)
+  }
+
+  /** The strings of a section that something at `from` refers to. Errors: ElfError. */
+  strings(index: number, from: number): Strings {
+    const section = this.sections[index]
+    if (section === undefined) {
+      throw this.error(from, `its names are in section ${index} of ${this.sections.length}`)
+    }
+    const { buffer, byteOffset, byteLength } = this.contents(section)
+    const bytes = Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
+    return {
+      at: (offset, from) => {
+        const end = bytes.indexOf(0, offset)
+        if (offset >= bytes.length || end < 0) {
+          throw this.error(from, `a name is at ${offset} of ${bytes.length} bytes of names`)
+        }
+        return bytes.toString('utf8', offset, end)
+      },
+    }
   }
 
   /** Bytes that something at `from` refers to. Errors: ElfError where they are not within the file. */
@@ -172,12 +226,20 @@ export class ElfFile {
         at: table + from,
         index,
         type: view.getUint32(from + 4, this.littleEndian),
+        flags: Number(BigInt.asUintN(32, this.#word(view, from + section.flags))),
+        nameAt: view.getUint32(from, this.littleEndian),
+        info: view.getUint32(from + section.info, this.littleEndian),
         offset: this.#place(view, from + section.offset, table, 'the offset of a section'),
         size: this.#place(view, from + section.bytes, table, 'the size of a section'),
         link: view.getUint32(from + section.link, this.littleEndian),
         entrySize: this.#place(view, from + section.entrySize, table, 'the size of the entries of a section'),
       }
     })
+  }
+
+  #readNamesIndex(header: DataView): number {
+    const index = header.getUint16(this.#shape.phentsize + 8, this.littleEndian)
+    return index === ELSEWHERE ? (this.sections[0]?.link ?? 0) : index
   }
 
   #readSegments(header: DataView): Segment[] {

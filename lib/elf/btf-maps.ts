@@ -1,0 +1,212 @@
+import { type Btf, BtfError, type BtfMember } from '../btf'
+import { SHN_UNDEF, STT_SECTION } from '../elf-file/tables'
+import type { MapType } from '../map'
+import { mapTypeLabel } from '../map/attributes'
+import type { ObjectMap } from './description'
+import type { ObjectFunctions } from './functions'
+import type { PlacedMap } from './legacy-maps'
+import { flagsOf, isOuter } from './map-shape'
+import type { ObjectFile, ObjectSection } from './object-file'
+
+/** The section of maps that are described by the types of their variables. */
+export const MAPS_SECTION = '.maps'
+
+/** Bytes of a pointer in an object for BPF. */
+const POINTER = 8
+
+/** LIBBPF_PIN_BY_NAME */
+const PIN_BY_NAME = 1
+
+/** Members whose number is the length of an array that they point to. */
+const NUMBERS = ['type', 'max_entries', 'map_flags', 'numa_node', 'key_size', 'value_size', 'pinning', 'map_extra']
+
+interface Definition {
+  readonly name: string
+  /** BTF id of the struct. */
+  readonly type: number
+  readonly inner: boolean
+}
+
+/**
+ * The maps of section .maps: each is a variable of an anonymous struct, whose members tell by their types (parse_btf_map_def
+ * of libbpf; __uint, __type, __array of its bpf_helpers.h). Errors: ElfError, BtfError.
+ */
+export function readBtfMaps(file: ObjectFile, btf: Btf | undefined, functions: ObjectFunctions): PlacedMap[] {
+  const section = file.section(MAPS_SECTION)
+  if (section === undefined || section.size === 0) return []
+  const datasec = btf?.find(MAPS_SECTION, 'datasec')
+  if (btf === undefined || datasec === undefined) {
+    throw file.error(section.at, 'the maps in section .maps are told by BTF, and there is none: compile it with -g')
+  }
+  const placed = datasec.vars.map(({ type }): PlacedMap & { valuesAt: number | undefined } => {
+    const variable = btf.type(type)
+    if (variable.kind !== 'var') throw new BtfError(btf.name, `section .maps has a ${variable.kind}, no variable`)
+    const { name } = variable
+    const symbol = file.symbols.find(
+      (each) => each.section === section.index && each.name === name && each.kind !== STT_SECTION,
+    )
+    if (symbol === undefined) throw file.error(section.at, `map '${name}' is in the BTF, and has no symbol`)
+    const { map, valuesAt } = readDefinition(btf, { name, type: variable.type, inner: false })
+    return { map, section: section.index, offset: symbol.value, size: btf.sizeOf(variable.type), valuesAt }
+  })
+  for (const { map, offset, size, valuesAt } of placed) {
+    if (valuesAt === undefined) continue
+    const from = offset + valuesAt
+    map.values = readValues({ file, section, from, to: offset + size, map, placed, functions })
+  }
+  return placed
+}
+
+/** How a definition is refused. */
+function refuse(btf: Btf, { name, inner }: Definition, reason: string): BtfError {
+  return new BtfError(btf.name, `${inner ? 'the inner maps of ' : ''}map '${name}': ${reason}`)
+}
+
+function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; valuesAt: number | undefined } {
+  const { name } = definition
+  const its = btf.resolve(definition.type)
+  if (its.kind !== 'struct') throw refuse(btf, definition, `it is defined by a ${its.kind}, not by a struct`)
+  const numbers: Record<string, bigint> = {}
+  let [keyType, valueType, inner, valuesAt] = [
+    0,
+    0,
+    undefined as ObjectMap | undefined,
+    undefined as number | undefined,
+  ]
+  for (const member of its.members) {
+    if (NUMBERS.includes(member.name)) numbers[member.name] = numberOf(btf, definition, member)
+    else if (member.name === 'key') keyType = pointedTo(btf, definition, member)
+    else if (member.name === 'value') valueType = pointedTo(btf, definition, member)
+    else if (member.name === 'values') {
+      valuesAt = member.bitOffset / 8
+      inner = readInner(btf, definition, member)
+    } else throw refuse(btf, definition, `member '${member.name}' is not one that maps have`)
+  }
+  const number = (key: string) => Number(numbers[key] ?? 0n)
+  if (numbers.type === undefined) throw refuse(btf, definition, 'it has no type: __uint(type, BPF_MAP_TYPE_...)')
+  const type = mapTypeLabel(number('type')) as MapType
+  if (valuesAt !== undefined && !isOuter(type) && type !== 'PROG_ARRAY') {
+    throw refuse(btf, definition, `it has \`values\`, which maps of maps and PROG_ARRAYs have, and is a ${type}`)
+  }
+  if (number('pinning') > PIN_BY_NAME)
+    throw refuse(btf, definition, `pinning is ${number('pinning')}: 0 or 1 are known`)
+  const references = isOuter(type) || type === 'PROG_ARRAY'
+  const keySize = sizeOf(btf, definition, { what: 'key', type: keyType, given: numbers.key_size })
+  const valueSize = sizeOf(btf, definition, { what: 'value', type: valueType, given: numbers.value_size })
+  const map: ObjectMap = {
+    name,
+    type,
+    // libbpf fills these in for maps whose values stand in the source.
+    keySize: keySize === 0 && references ? 4 : keySize,
+    valueSize: valueSize === 0 && references ? 4 : valueSize,
+    maxEntries: number('max_entries'),
+    flags: flagsOf(number('map_flags'), (reason) => refuse(btf, definition, reason)),
+    mapExtra: numbers.map_extra ?? 0n,
+    numaNode: numbers.numa_node === undefined ? undefined : number('numa_node'),
+    pinning: number('pinning') === PIN_BY_NAME ? 'by-name' : 'none',
+    inner,
+    values: [],
+    keyType,
+    valueType,
+    key: undefined,
+    value: undefined,
+    autocreate: true,
+  }
+  return { map, valuesAt }
+}
+
+/** __uint: a pointer to an array of so many; __ulong: an enum of one value. */
+function numberOf(btf: Btf, definition: Definition, { name, type }: BtfMember): bigint {
+  const its = btf.resolve(type)
+  if (its.kind === 'ptr') {
+    const array = btf.resolve(its.type)
+    if (array.kind === 'array') return BigInt(array.length)
+  }
+  if ((its.kind === 'enum' || its.kind === 'enum64') && its.values[0] !== undefined) return BigInt(its.values[0].value)
+  throw refuse(btf, definition, `${name} is no number: __uint(${name}, 1) makes one`)
+}
+
+/** __type: a pointer to the type. */
+function pointedTo(btf: Btf, definition: Definition, { name, type }: BtfMember): number {
+  const its = btf.resolve(type)
+  if (its.kind !== 'ptr') throw refuse(btf, definition, `${name} is no type: __type(${name}, int) makes one`)
+  return its.type
+}
+
+interface Size {
+  readonly what: 'key' | 'value'
+  readonly type: number
+  readonly given: bigint | undefined
+}
+
+function sizeOf(btf: Btf, definition: Definition, { what, type, given }: Size): number {
+  if (type === 0) return Number(given ?? 0n)
+  const its = btf.resolve(type)
+  if (its.kind === 'fwd') {
+    const size = `__uint(${what}_size, sizeof(struct ${its.name}))`
+    throw refuse(
+      btf,
+      definition,
+      `its ${what} is struct ${its.name}, which the BTF only names, as nothing else uses it: ${size} tells its size`,
+    )
+  }
+  const size = btf.sizeOf(type)
+  if (given !== undefined && Number(given) !== size) {
+    throw refuse(btf, definition, `${what}_size is ${given}, and the type of its ${what} has ${size} bytes`)
+  }
+  return size
+}
+
+/** __array(values, ...): an array of pointers, to structs that define inner maps, or to programs. */
+function readInner(btf: Btf, definition: Definition, member: BtfMember): ObjectMap | undefined {
+  if (definition.inner) throw refuse(btf, definition, 'they hold maps themselves, and outer maps do not nest')
+  const array = btf.resolve(member.type)
+  const pointer = array.kind === 'array' ? btf.resolve(array.type) : array
+  const its = pointer.kind === 'ptr' ? btf.resolve(pointer.type) : pointer
+  if (array.kind !== 'array' || pointer.kind !== 'ptr') {
+    throw refuse(btf, definition, 'values is no array of pointers: __array(values, struct inner) makes one')
+  }
+  if (its.kind === 'func_proto') return undefined
+  return readDefinition(btf, { name: definition.name, type: pointer.type, inner: true }).map
+}
+
+interface Values {
+  readonly file: ObjectFile
+  readonly section: ObjectSection
+  readonly from: number
+  readonly to: number
+  readonly map: ObjectMap
+  readonly placed: readonly PlacedMap[]
+  readonly functions: ObjectFunctions
+}
+
+/** What the source puts into the slots: each has a relocation that names a map, or a program. */
+function readValues({ file, section, from, to, map, placed, functions }: Values): (string | undefined)[] {
+  const values: (string | undefined)[] = []
+  // The struct's own size is that of an array without a length: its values go on to where the next variable begins.
+  const symbol = file.symbols.find(
+    ({ section: its, name, kind }) => its === section.index && name === map.name && kind !== STT_SECTION,
+  )
+  const end = Math.max(to, symbol === undefined ? 0 : symbol.value + symbol.size)
+  for (const relocation of section.relocations) {
+    const { offset, at } = relocation
+    if (offset < from || offset >= end) continue
+    const slot = (offset - from) / POINTER
+    if (!Number.isInteger(slot))
+      throw file.error(at, `a relocation at ${offset}, within a pointer of map '${map.name}'`)
+    const target = file.symbolOf(relocation)
+    if (target.section === SHN_UNDEF) {
+      throw file.error(at, `slot ${slot} of map '${map.name}' names '${target.name}', which is in another file`)
+    }
+    const its =
+      map.type === 'PROG_ARRAY'
+        ? functions.holding(target.section, target.value)?.name
+        : placed.find((each) => each.section === target.section && each.offset === target.value)?.map.name
+    if (its === undefined) {
+      const what = map.type === 'PROG_ARRAY' ? 'program' : 'map'
+      throw file.error(at, `slot ${slot} of map '${map.name}' names '${target.name}', which is no ${what}`)
+    }
+    values[slot] = its
+  }
+  return Array.from(values)
+}

@@ -1,0 +1,178 @@
+import { inspect } from 'node:util'
+import type { Btf } from '../btf'
+import type { Codec } from '../codec'
+import { checkCodec } from '../codec/make'
+import { type ElfSymbol, STT_SECTION } from '../elf-file/tables'
+import { codecOf } from './codecs'
+import type { ObjectMap } from './description'
+import type { PlacedMap } from './legacy-maps'
+import type { ObjectFile, ObjectSection } from './object-file'
+
+/** Where a variable is: the object's bytes before it is loaded, the map's memory afterwards. */
+export interface Memory {
+  /** What messages call it. */
+  readonly what: string
+  /** The bytes now, not a copy. Throws ClosedError. */
+  bytes(): Uint8Array
+  /** Why it cannot be written to; undefined where it can. */
+  readonly readonly: string | undefined
+}
+
+export interface VariableParts {
+  readonly name: string
+  readonly section: string
+  readonly offset: number
+  readonly size: number
+  /** Its type in the object's BTF; 0 where there is none. */
+  readonly typeId: number
+  readonly constant: boolean
+}
+
+/** A variable of the programs: of an object, its first value; of one that is loaded, what it is at this moment. */
+export class Global<T = unknown> {
+  readonly name: string
+  /** '.data', '.bss', '.rodata', or one of these with more behind it: the name of the map that it is in. */
+  readonly section: string
+  /** Where it is there, in bytes. */
+  readonly offset: number
+  readonly size: number
+  /** Programs cannot change it, nor, once it is loaded, can anybody. */
+  readonly constant: boolean
+  readonly typeId: number
+  readonly #memory: Memory
+  #codec: Codec<T>
+
+  /** @internal */
+  constructor(parts: VariableParts, codec: Codec<T>, memory: Memory) {
+    this.name = parts.name
+    this.section = parts.section
+    this.offset = parts.offset
+    this.size = parts.size
+    this.constant = parts.constant
+    this.typeId = parts.typeId
+    this.#codec = codec
+    this.#memory = memory
+  }
+
+  /** How it is read and written: by its type in BTF, or as bytes where that is not known. */
+  get codec(): Codec<T> {
+    return this.#codec
+  }
+
+  /** Another codec of the same size. Throws TypeError, RangeError. */
+  set codec(codec: Codec<T>) {
+    checkCodec(codec)
+    if (codec.size !== this.size) {
+      throw new RangeError(`${this.name} has ${this.size} bytes, and ${codec.name} has ${codec.size}`)
+    }
+    this.#codec = codec
+  }
+
+  /** What it is now. Reading takes no system call. Throws ClosedError. */
+  get value(): T {
+    const bytes = this.#memory.bytes()
+    return this.#codec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.offset)
+  }
+
+  /**
+   * Writes it: at once, as programs see it. Values of up to 8 bytes are whole at any moment; of larger ones a program may
+   * see a part. Throws TypeError (a constant of a loaded object), RangeError, ClosedError.
+   */
+  set value(value: T) {
+    if (this.#memory.readonly !== undefined) throw new TypeError(`${this.name}: ${this.#memory.readonly}`)
+    // Encoded elsewhere first: where that throws, nothing has been written.
+    const encoded = new ArrayBuffer(this.size)
+    this.#codec.write(new DataView(encoded), 0, value)
+    const bytes = this.#memory.bytes()
+    if (this.size === 8 && (bytes.byteOffset + this.offset) % 8 === 0) {
+      new BigUint64Array(bytes.buffer, bytes.byteOffset + this.offset, 1)[0] = new BigUint64Array(encoded)[0] as bigint
+    } else if (this.size === 4 && (bytes.byteOffset + this.offset) % 4 === 0) {
+      new Uint32Array(bytes.buffer, bytes.byteOffset + this.offset, 1)[0] = new Uint32Array(encoded)[0] as number
+    } else {
+      bytes.set(new Uint8Array(encoded), this.offset)
+    }
+  }
+
+  /** @internal The same variable in other memory. */
+  in(memory: Memory): Global<T> {
+    return new Global<T>(this, this.#codec, memory)
+  }
+
+  [inspect.custom](): string {
+    const kind = this.constant ? 'const ' : ''
+    return `${kind}${this.name} = ${inspect(this.value)} (${this.#codec.name}, ${this.section}+${this.offset} of ${this.#memory.what})`
+  }
+}
+
+/** A section of variables: one map of one element, which holds them all. */
+export interface DataSection {
+  readonly section: ObjectSection
+  readonly placed: PlacedMap
+  /** What it is filled with: the file's bytes, and what is written to the variables. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly constant: boolean
+}
+
+const DATA = /^\.(data|bss|rodata)(\..*)?$/
+
+/** The sections of variables that programs refer to by their address. */
+export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSection[] {
+  return file.sections.flatMap((section): DataSection[] => {
+    const [, kind] = DATA.exec(section.name) ?? []
+    if (kind === undefined || !section.allocated || section.size === 0) return []
+    const constant = kind === 'rodata'
+    const map: ObjectMap = {
+      name: section.name,
+      type: 'ARRAY',
+      keySize: 4,
+      valueSize: section.size,
+      maxEntries: 1,
+      flags: constant ? ['RDONLY_PROG', 'MMAPABLE'] : ['MMAPABLE'],
+      mapExtra: 0n,
+      numaNode: undefined,
+      pinning: 'none',
+      inner: undefined,
+      values: [],
+      keyType: 0,
+      valueType: btf?.find(section.name, 'datasec')?.id ?? 0,
+      key: undefined,
+      value: undefined,
+      autocreate: true,
+    }
+    const placed = { map, section: section.index, offset: 0, size: section.size }
+    return [{ section, placed, bytes: file.bytes(section).slice(), constant }]
+  })
+}
+
+/** The variables of these sections, by their symbols and, for what they are, their types. */
+export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly DataSection[]): Global[] {
+  return sections.flatMap(({ section, bytes, constant }) => {
+    const types = variableTypes(btf, section.name)
+    const memory: Memory = { what: file.path, bytes: () => bytes, readonly: undefined }
+    return variablesOf(file, section).map((symbol): Global => {
+      const { name, value: offset, size } = symbol
+      const typeId = types.get(name) ?? 0
+      const parts = { name, section: section.name, offset, size, typeId, constant }
+      return new Global<unknown>(parts, codecOf(btf, typeId, size), memory)
+    })
+  })
+}
+
+/** Whatever has a name and a size; what begins with .L are places of the compiler's. */
+function variablesOf(file: ObjectFile, { index }: ObjectSection): ElfSymbol[] {
+  return file.symbols.filter(
+    ({ section, kind, name, size }) =>
+      section === index && kind !== STT_SECTION && name !== '' && size > 0 && !name.startsWith('.L'),
+  )
+}
+
+/** The types of a section's variables, by their names. */
+function variableTypes(btf: Btf | undefined, section: string): Map<string, number> {
+  const found = new Map<string, number>()
+  if (btf === undefined) return found
+  for (const { type } of btf.find(section, 'datasec')?.vars ?? []) {
+    const variable = btf.type(type)
+    if (variable.kind === 'var') found.set(variable.name, variable.type)
+  }
+  return found
+}

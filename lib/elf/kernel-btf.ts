@@ -1,0 +1,134 @@
+import { LITTLE } from '../asm/decode'
+import type { Btf } from '../btf'
+import {
+  DATASEC,
+  FUNC,
+  FUNC_PROTO,
+  KIND_LAYOUTS,
+  kindOf,
+  readHeader,
+  STRUCT,
+  TYPE_BYTES,
+  VAR,
+  vlenOf,
+} from '../btf/format'
+import type { ObjectFile } from './object-file'
+
+/** Bytes of a struct btf_var_secinfo: type, offset, size. */
+const SECINFO_BYTES = 12
+
+/** Sections of what is not in the object, but in the kernel. */
+export const KSYMS = '.ksyms'
+export const KCONFIG = '.kconfig'
+
+/** BTF_VAR_STATIC; BTF_VAR_GLOBAL_ALLOCATED */
+const STATIC = 0
+const ALLOCATED = 1
+
+/**
+ * An object's BTF as the kernel takes it. What compilers leave to the loader is filled in (btf_fixup_datasec of libbpf):
+ * how long sections are, and where the variables are in them. What is the kernel's own, and only declared, is put in other
+ * words, as it takes no types of what is elsewhere. Ids stay what they are.
+ */
+export function kernelBtf(file: ObjectFile, btf: Btf): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(btf.bytes)
+  const view = new DataView(bytes.buffer)
+  const types = typesOf(view, btf.name)
+  const word = (at: number) => view.getUint32(at, LITTLE)
+  const put = (at: number, value: number) => view.setUint32(at, value, LITTLE)
+  const placeOf = (id: number) => types[id - btf.firstId] as number
+  for (const at of types) {
+    if (kindOf(word(at + 4)) !== DATASEC) continue
+    const count = vlenOf(word(at + 4))
+    const name = btf.string(word(at))
+    const each = Array.from({ length: count }, (_, i) => at + TYPE_BYTES + i * SECINFO_BYTES)
+    if (name === KSYMS || name === KCONFIG) {
+      settleExterns({ btf, word, put, placeOf, at, each })
+      continue
+    }
+    const section = file.section(name)
+    if (section === undefined || word(at + 8) !== 0) continue
+    put(at + 8, section.size)
+    for (const variable of each) {
+      const its = placeOf(word(variable))
+      // Of static ones the compiler has written the place.
+      if (kindOf(word(its + 4)) !== VAR || word(its + TYPE_BYTES) === STATIC) continue
+      const label = btf.string(word(its))
+      const symbol = file.symbols.find(({ section: index, name }) => index === section.index && name === label)
+      if (symbol === undefined)
+        throw file.error(section.at, `variable '${label}' of ${name} is in the BTF, and has no symbol`)
+      put(variable + 4, symbol.value)
+    }
+    sort(
+      each.map((from) => [word(from), word(from + 4), word(from + 8)]),
+      each[0] ?? 0,
+      put,
+    )
+  }
+  return bytes
+}
+
+interface Section {
+  readonly btf: Btf
+  word(at: number): number
+  put(at: number, value: number): void
+  placeOf(id: number): number
+  readonly at: number
+  readonly each: readonly number[]
+}
+
+/**
+ * What bpf_object__collect_externs of libbpf does, with less: the section becomes a struct without a name, whose
+ * members stand in the same bytes; variables are integers that are there, and functions static.
+ */
+function settleExterns({ btf, word, put, placeOf, at, each }: Section): void {
+  const [int] = btf.types('int')
+  if (int === undefined) return
+  for (const variable of each) {
+    const its = placeOf(word(variable))
+    if (kindOf(word(its + 4)) === VAR) {
+      put(its + TYPE_BYTES, ALLOCATED)
+      put(its + 8, int.id)
+    } else if (kindOf(word(its + 4)) === FUNC) {
+      // The linkage is where others have a count.
+      put(its + 4, FUNC << 24)
+      nameParameters(placeOf(word(its + 8)), word(its), { word, put })
+    }
+    // struct btf_member: name, type, offset.
+    put(variable, 0)
+    put(variable + 4, int.id)
+    put(variable + 8, 0)
+  }
+  put(at, 0)
+  put(at + 4, (STRUCT << 24) | each.length)
+  put(at + 8, int.size)
+}
+
+/** Of functions the kernel wants all parameters named, and declarations leave names out (btf_func_check). */
+function nameParameters(proto: number, name: number, { word, put }: Pick<Section, 'word' | 'put'>): void {
+  if (kindOf(word(proto + 4)) !== FUNC_PROTO) return
+  for (let i = 0; i < vlenOf(word(proto + 4)); i++) {
+    const at = proto + TYPE_BYTES + i * 8
+    if (word(at) === 0 && word(at + 4) !== 0) put(at, name)
+  }
+}
+
+function sort(rows: number[][], from: number, put: (at: number, value: number) => void): void {
+  rows.sort((a, b) => (a[1] as number) - (b[1] as number))
+  for (const [i, row] of rows.entries()) {
+    for (const [j, value] of row.entries()) put(from + i * SECINFO_BYTES + j * 4, value)
+  }
+}
+
+/** Where each type begins. */
+function typesOf(view: DataView, name: string): number[] {
+  const { types } = readHeader(view, name)
+  const places: number[] = []
+  for (let at = types.from; at < types.to; ) {
+    places.push(at)
+    const info = view.getUint32(at + 4, LITTLE)
+    const layout = KIND_LAYOUTS[kindOf(info)]
+    at += TYPE_BYTES + (layout === undefined ? 0 : layout.once + layout.each * vlenOf(info))
+  }
+  return places
+}

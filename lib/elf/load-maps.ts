@@ -1,0 +1,154 @@
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { bytes, type Codec } from '../codec'
+import { removePin } from '../handle/pin'
+import { ArrayMap, type BpfMap, MapMismatchError, type MapSpec, OuterMap } from '../map'
+import { MAP_FLAGS, permanentFlags } from '../map/attributes'
+import { readAttributes } from '../map/mismatch'
+import type { ObjectMap } from './description'
+import type { DataSection } from './globals'
+import type { LoadOptions } from './load-options'
+import { specOfMap } from './map-spec'
+import type { Undo } from './undo'
+
+/** What maps are made with. */
+export interface MapMaking {
+  readonly maps: readonly ObjectMap[]
+  readonly data: readonly DataSection[]
+  readonly btfFd: number | undefined
+  /** The object's name, without the end. */
+  readonly prefix: string
+  readonly options: LoadOptions
+  readonly undo: Undo
+  codecOf(type: number, size: number): Codec<unknown>
+}
+
+export interface MadeMap {
+  readonly map: BpfMap
+  /** Made now, not taken from a pin or from the caller. */
+  readonly fresh: boolean
+  /** The caller's, and stays so. */
+  readonly given: boolean
+}
+
+const DEFAULT_PINS = '/sys/fs/bpf'
+
+/** Makes all maps of an object, or takes those that exist; what variables begin with is in them, and slots are filled. */
+export function makeMaps(making: MapMaking): Map<string, MadeMap> {
+  const made = new Map<string, MadeMap>()
+  for (const each of making.maps) {
+    if (!each.autocreate) continue
+    const one = takeOrMake(each, making)
+    made.set(each.name, one)
+    if (one.fresh)
+      fillSection(
+        one.map,
+        making.data.find(({ section }) => section.name === each.name),
+      )
+  }
+  for (const each of making.maps) {
+    const outer = made.get(each.name)
+    if (outer?.fresh === true && outer.map instanceof OuterMap) fillSlots(each, outer.map, made, making)
+  }
+  // Last: a pin is for others to see, and they shall see it filled.
+  for (const each of making.maps) {
+    const its = made.get(each.name)
+    if (its?.fresh === true && each.pinning === 'by-name') pinByName(its.map, each, making)
+  }
+  return made
+}
+
+function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
+  const { name } = description
+  const given = making.options.maps?.[name]
+  const spec = specOf(description, making)
+  if (given !== undefined) {
+    checkAlike(`map '${name}'`, spec, given)
+    return { map: given, fresh: false, given: true }
+  }
+  if (description.pinning === 'by-name') {
+    const path = pinPath(name, making.options)
+    if (existsSync(path)) {
+      const map = making.undo.own(spec.fromPin(path))
+      checkAlike(`the map pinned at ${path}`, spec, map)
+      return { map, fresh: false, given: false }
+    }
+  }
+  return { map: making.undo.own(spec.create()), fresh: true, given: false }
+}
+
+function specOf(description: ObjectMap, { btfFd, prefix, options, codecOf, data }: MapMaking): MapSpec {
+  const given = options.inner?.[description.name]
+  const { inner } = description
+  const template =
+    given ??
+    (inner === undefined
+      ? undefined
+      : // Named after the outer map, as libbpf names its template.
+        specOfMap({ ...inner, name: description.name }, { codecOf, btfFd, inner: undefined, prefix: '' }))
+  // A map of variables is written as a whole here, and read through its memory.
+  const isData = data.some(({ section }) => section.name === description.name)
+  const plain = isData ? { ...description, value: bytes(description.valueSize) as Codec<unknown> } : description
+  return specOfMap(plain, { codecOf, btfFd, inner: template, prefix })
+}
+
+/** Refuses a map that exists and is not what the object describes. Throws MapMismatchError. */
+function checkAlike(what: string, spec: MapSpec, map: BpfMap): void {
+  const is = readAttributes(map.fd, { description: what })
+  const wanted = spec.attributes
+  const differ = (attribute: string, expected: unknown, actual: unknown) => {
+    const message = `${what} is not what the object describes: its ${attribute} is ${actual}, not ${expected}`
+    throw new MapMismatchError(message, attribute, expected, actual)
+  }
+  for (const attribute of ['type', 'keySize', 'valueSize', 'maxEntries', 'mapExtra'] as const) {
+    if (wanted[attribute] !== is[attribute]) differ(attribute, wanted[attribute], is[attribute])
+  }
+  // dev_map_init_map sets RDONLY_PROG unasked.
+  const own = spec.family.type === 'DEVMAP' || spec.family.type === 'DEVMAP_HASH' ? MAP_FLAGS.RDONLY_PROG : 0
+  const [flags, its] = [permanentFlags(wanted.flags) | own, permanentFlags(is.flags) | own]
+  if (flags !== its) differ('flags', flags, its)
+}
+
+/** What the section's variables begin with. Constants are frozen: the verifier then knows their values. */
+function fillSection(map: BpfMap, data: DataSection | undefined): void {
+  if (data === undefined || !(map instanceof ArrayMap)) return
+  if (data.bytes.some((byte) => byte !== 0)) map.set(0, data.bytes)
+  if (data.constant) map.freeze()
+}
+
+/** What the source puts into an outer map's slots: all in one batch, for one RCU grace period. */
+function fillSlots(
+  { name, values, type, keySize, key, keyType }: ObjectMap,
+  outer: OuterMap<unknown, BpfMap>,
+  made: ReadonlyMap<string, MadeMap>,
+  { codecOf }: MapMaking,
+): void {
+  const rows: [unknown, BpfMap][] = []
+  for (const [slot, inner] of values.entries()) {
+    if (inner === undefined) continue
+    const its = made.get(inner)
+    if (its === undefined) throw new TypeError(`map '${name}' holds map '${inner}', which was not to be created`)
+    if (keySize !== 4) throw new RangeError(`map '${name}': slots of a ${type} are numbered by 4 bytes, not ${keySize}`)
+    // As the map's own codec reads the number.
+    const number = (key ?? codecOf(keyType, keySize)).read(new DataView(new Uint32Array([slot]).buffer), 0)
+    rows.push([type === 'ARRAY_OF_MAPS' ? slot : number, its.map])
+  }
+  if (rows.length > 0) outer.setMany(rows)
+}
+
+function pinPath(name: string, { pins = DEFAULT_PINS }: LoadOptions): string {
+  // Names with a dot are the file system's own.
+  return join(pins, name.replaceAll('.', '_'))
+}
+
+function pinByName(map: BpfMap, { name }: ObjectMap, { options, undo }: MapMaking): void {
+  const path = pinPath(name, options)
+  const folder = dirname(path)
+  if (!existsSync(folder)) {
+    // One level: where the way to it is missing, Node's recursive mkdir goes round in circles on file systems of the kernel.
+    mkdirSync(folder)
+    undo.add(() => rmdirSync(folder))
+  }
+  map.pin(path)
+  undo.add(() => removePin(path))
+}

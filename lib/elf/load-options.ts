@@ -1,0 +1,36 @@
+import type { BpfMap, MapSpec } from '../map'
+import { nearest } from '../text/nearest'
+import type { Contents } from './contents'
+
+/** How an object is loaded. */
+export interface LoadOptions {
+  /** What the inner maps of an outer map look like, by the outer map's name, where the source does not tell or tells less. */
+  readonly inner?: Readonly<Record<string, MapSpec>>
+  /** Maps that exist, to be used in place of those of the object: by name. They stay the caller's. */
+  readonly maps?: Readonly<Record<string, BpfMap>>
+  /** The folder of maps that are pinned by name, in a bpf file system; made where only it is missing. '/sys/fs/bpf' where not given. */
+  readonly pins?: string
+  /** The verifier's log also of programs that it accepts, as `program.log`: see `ProgramOptions`. */
+  readonly logLevel?: number
+  /** Values of the kernel's configuration, in place of what /proc/config.gz or /boot say: { CONFIG_HZ: 250 }. */
+  readonly kconfig?: Readonly<Record<string, number | bigint | string | boolean>>
+}
+
+/** Refuses names that the object has not got: what was meant would else be passed over in silence. Throws TypeError. */
+export function checkLoadOptions(options: LoadOptions, { maps }: Contents): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError('load takes an object of options')
+  const names = maps.map(({ map }) => map.name)
+  for (const [option, given] of [
+    ['inner', options.inner],
+    ['maps', options.maps],
+  ] as const) {
+    for (const name of Object.keys(given ?? {})) {
+      if (names.includes(name)) continue
+      const near = nearest(name, names)
+      const hint = near === undefined ? `there are ${names.join(', ') || 'none'}` : `did you mean '${near}'?`
+      throw new TypeError(`${option}: the object has no map '${name}': ${hint}`)
+    }
+  }
+  if (options.pins !== undefined && typeof options.pins !== 'string')
+    throw new TypeError('pins is the path of a folder')
+}

@@ -1,0 +1,200 @@
+import { basename } from 'node:path'
+import { btfLoad } from '../../syscalls/bpf-btf'
+import { KernelError } from '../../syscalls/errno'
+import { Btf } from '../btf'
+import { type Relocator, relocator } from '../co-re'
+import { Handle } from '../handle/handle'
+import { ProgArray } from '../map'
+import { Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
+import { codecOf } from './codecs'
+import { type Contents, mapAt } from './contents'
+import type { ObjectProgram } from './description'
+import { Externs } from './externs'
+import { kernelBtf } from './kernel-btf'
+import type { Reference } from './link-code'
+import { type MadeMap, makeMaps } from './load-maps'
+import { checkLoadOptions, type LoadOptions } from './load-options'
+import { kernelName } from './map-spec'
+import { fillIn, type Resolved } from './patch'
+import { linesOf, recordsOf, relocationsOf } from './program-btf'
+import type { PlacedProgram } from './programs'
+import { Undo } from './undo'
+
+/** What came of loading an object. */
+export interface Parts {
+  readonly maps: ReadonlyMap<string, MadeMap>
+  readonly programs: ReadonlyMap<string, Program>
+  /** The object's BTF in the kernel, which new inner maps are made with. */
+  readonly btf: Handle | undefined
+}
+
+/** Makes all that an object describes, or nothing. */
+export function loadContents(contents: Contents, license: string, options: LoadOptions): Parts {
+  checkLoadOptions(options, contents)
+  checkPrograms(contents.programs)
+  const undo = new Undo()
+  try {
+    return new Loader(contents, license, options, undo).run()
+  } catch (error) {
+    undo.run()
+    throw error
+  }
+}
+
+/** What can be told before anything is made. Throws TypeError. */
+function checkPrograms(programs: readonly PlacedProgram[]): void {
+  for (const { program } of programs) {
+    const { name, section, type, autoload } = program
+    if (!autoload || type !== undefined) continue
+    const way = `set programs.${name}.type, or programs.${name}.autoload = false`
+    throw new TypeError(`program '${name}' is in section '${section}', which tells no program type: ${way}`)
+  }
+}
+
+class Loader {
+  readonly #contents: Contents
+  readonly #license: string
+  readonly #options: LoadOptions
+  readonly #undo: Undo
+  readonly #externs: Externs
+  #relocator: Relocator | undefined
+
+  constructor(contents: Contents, license: string, options: LoadOptions, undo: Undo) {
+    this.#contents = contents
+    this.#license = license
+    this.#options = options
+    this.#undo = undo
+    this.#externs = new Externs(contents, options, undo)
+  }
+
+  run(): Parts {
+    const { maps, data } = this.#contents
+    const btf = this.#loadBtf()
+    const made = makeMaps({
+      maps: maps.map(({ map }) => map),
+      data,
+      btfFd: btf?.fd,
+      prefix: basename(this.#contents.file.path).replace(/\..*$/, ''),
+      options: this.#options,
+      undo: this.#undo,
+      codecOf: (type, size) => codecOf(this.#contents.btf, type, size),
+    })
+    const programs = new Map<string, Program>()
+    for (const placed of this.#contents.programs) {
+      if (!placed.program.autoload) continue
+      programs.set(placed.program.name, this.#undo.own(this.#load(placed, made, btf)))
+    }
+    this.#fillProgramArrays(made, programs)
+    this.#externs.close()
+    return { maps: made, programs, btf }
+  }
+
+  #loadBtf(): Handle | undefined {
+    const { btf, file } = this.#contents
+    if (btf === undefined) return undefined
+    const description = `BTF of ${file.path}`
+    const fd = btfLoad({ btf: kernelBtf(file, btf) }, { description })
+    return this.#undo.own(new Handle(fd, description))
+  }
+
+  #load(placed: PlacedProgram, made: ReadonlyMap<string, MadeMap>, btf: Handle | undefined): Program {
+    const { program, linked } = placed
+    const { ext, btf: types } = this.#contents
+    const insns = this.#relocated(placed)
+    const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength)
+    for (const reference of linked.references) fillIn(view, reference.slot, this.#resolve(placed, reference, made))
+    const { functions, lines } = ext === undefined || btf === undefined ? NO_RECORDS : recordsOf(linked, ext)
+    const programBtf: ProgramBtf | undefined =
+      btf === undefined || functions === undefined
+        ? undefined
+        : { fd: btf, functions, ...(lines === undefined ? {} : { lines }) }
+    const code: ProgramCode = {
+      bytes: () => insns,
+      lines: ext === undefined || types === undefined ? [] : linesOf(linked, ext, types),
+    }
+    try {
+      return Program.load(
+        optionsOf(program, { code, license: this.#license, btf: programBtf }, this.#options, this.#externs),
+      )
+    } catch (error) {
+      throw error instanceof KernelError ? error.within(`loading ${this.#contents.file.path}`) : error
+    }
+  }
+
+  /** The instructions as this kernel's types want them: a copy in any case. */
+  #relocated({ linked }: PlacedProgram): Uint8Array<ArrayBuffer> {
+    const { ext, btf } = this.#contents
+    const relocations = ext === undefined ? [] : relocationsOf(linked, ext)
+    if (relocations.length === 0 || btf === undefined) return linked.bytes.slice()
+    this.#relocator ??= relocator(btf, targets())
+    return new Uint8Array(this.#relocator(linked.bytes, relocations).insns)
+  }
+
+  #resolve({ program }: PlacedProgram, reference: Reference, made: ReadonlyMap<string, MadeMap>): Resolved {
+    const { file, maps, data } = this.#contents
+    const { symbol, addend } = reference
+    const section = file.sectionOf(symbol)
+    if (section === undefined) return this.#externs.resolve(program.name, reference)
+    const isData = data.some((each) => each.section.index === section.index)
+    const offset = symbol.value + addend
+    const its = isData ? maps.find((each) => each.section === section.index) : mapAt(maps, section.index, offset)
+    if (its === undefined) {
+      throw file.error(
+        reference.at,
+        `program '${program.name}' refers to ${offset} of ${section.name}: no map is there`,
+      )
+    }
+    const map = made.get(its.map.name)?.map
+    if (map === undefined) {
+      throw new TypeError(`program '${program.name}' uses map '${its.map.name}', which was not to be created`)
+    }
+    return isData ? { mapValue: map.fd, offset } : { map: map.fd }
+  }
+
+  #fillProgramArrays(made: ReadonlyMap<string, MadeMap>, programs: ReadonlyMap<string, Program>): void {
+    for (const { map } of this.#contents.maps) {
+      const its = made.get(map.name)
+      if (its?.fresh !== true || !(its.map instanceof ProgArray)) continue
+      const rows = map.values.flatMap((name, slot): [number, Program][] => {
+        const program = name === undefined ? undefined : programs.get(name)
+        // One that is not to be loaded leaves its slot empty: a tail call to it goes on behind the call.
+        return program === undefined ? [] : [[slot, program]]
+      })
+      if (rows.length > 0) its.map.setMany(rows)
+    }
+  }
+}
+
+const NO_RECORDS = { functions: undefined, lines: undefined }
+
+/** The kernel's types, and behind them, as long as something is missing, those of its modules. */
+function* targets(): Generator<Btf> {
+  yield Btf.kernel()
+  for (const { btf } of Btf.modules()) if (btf !== undefined) yield btf
+}
+
+function optionsOf(
+  program: ObjectProgram,
+  { code, license, btf }: { code: ProgramCode; license: string; btf: ProgramBtf | undefined },
+  { logLevel }: LoadOptions,
+  externs: Externs,
+): ProgramOptions {
+  const { name, type, expectedAttachType, flags, target } = program
+  const attachTo = program.attachTo ?? (TARGETED.includes(type as string) ? target : undefined)
+  const modules = externs.modules
+  return {
+    type: type as NonNullable<typeof type>,
+    name: kernelName(name, ''),
+    code: modules.length === 0 ? code : { ...code, bytes: code.bytes, modules },
+    // The kernel wants some text: of what says nothing, only what needs no GPL.
+    license: license === '' ? 'none' : license,
+    flags,
+    ...(expectedAttachType === undefined ? {} : { expectedAttachType }),
+    ...(attachTo === undefined ? {} : { attachTo }),
+    ...(btf === undefined ? {} : { btf }),
+    ...(logLevel === undefined ? {} : { logLevel }),
+  }
+}
+
+/** Types that are written for something by name. */
+const TARGETED: readonly string[] = ['tracing', 'lsm']

@@ -1,0 +1,126 @@
+import { inspect } from 'node:util'
+import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memory'
+import type { Handle } from '../handle/handle'
+import type { BpfMap } from '../map'
+import type { Program } from '../program'
+import type { Contents } from './contents'
+import type { Global, Memory } from './globals'
+import type { Parts } from './load'
+
+/** The names in an object, with their types, for who wants TypeScript to know them: `BpfObject.open<Shape>(path)`. */
+export interface ObjectShape {
+  readonly maps?: object
+  readonly globals?: object
+}
+
+/** Maps by name; typed where the shape says how. */
+export type MapsOf<S extends ObjectShape> = S extends { readonly maps: infer M } ? M : Readonly<Record<string, BpfMap>>
+
+/** Variables by name; typed where the shape says how. */
+export type GlobalsOf<S extends ObjectShape> = S extends { readonly globals: infer G }
+  ? { readonly [K in keyof G]: Global<G[K]> }
+  : Readonly<Record<string, Global>>
+
+/** What an object has become in the kernel, and the one owner of it: `close()` it, or declare it with `using`. */
+export class LoadedObject<S extends ObjectShape = ObjectShape> implements Disposable {
+  /** The maps by their names in the source: `app.maps.by_uid.set(1000, rows)`. */
+  readonly maps: MapsOf<S>
+  /** The programs that were loaded, by their functions' names. */
+  readonly programs: Readonly<Record<string, Program>>
+  /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */
+  readonly globals: GlobalsOf<S>
+  readonly #parts: Parts
+  readonly #memories = new Map<string, SectionMemory>()
+  #closed = false
+
+  /** @internal */
+  constructor(contents: Contents, parts: Parts) {
+    this.#parts = parts
+    const maps = Array.from(parts.maps, ([name, { map }]): [string, BpfMap] => [name, map])
+    this.maps = dictionary(maps) as MapsOf<S>
+    this.programs = dictionary([...parts.programs])
+    const globals: [string, Global][] = []
+    for (const global of contents.globals) {
+      const map = parts.maps.get(global.section)?.map
+      if (map === undefined) continue
+      let memory = this.#memories.get(global.section)
+      if (memory === undefined) {
+        memory = new SectionMemory(map, global.constant)
+        this.#memories.set(global.section, memory)
+      }
+      globals.push([global.name, global.in(memory)])
+    }
+    this.globals = dictionary(globals) as GlobalsOf<S>
+  }
+
+  /** @internal The object's BTF. */
+  get btf(): Handle | undefined {
+    return this.#parts.btf
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Ends it: programs that are attached nowhere else, and maps that nobody else has, are gone. Pins stay. May be called twice. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const memory of this.#memories.values()) memory.close()
+    for (const program of this.#parts.programs.values()) program.close()
+    for (const { map, given } of this.#parts.maps.values()) if (!given) map.close()
+    this.#parts.btf?.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  [inspect.custom](): string {
+    if (this.#closed) return 'LoadedObject closed'
+    const programs = Array.from(this.#parts.programs.values(), (program) => `  ${program.description}`)
+    const maps = Array.from(this.#parts.maps.values(), ({ map }) => `  ${map.description}`)
+    return ['LoadedObject', ...programs, ...maps].join('\n')
+  }
+}
+
+/** The memory of a section's map, mapped when a variable is first asked for: reading is then no system call. */
+class SectionMemory implements Memory {
+  readonly #map: BpfMap
+  readonly #constant: boolean
+  #region: Region | undefined
+  #bytes: Uint8Array | undefined
+
+  constructor(map: BpfMap, constant: boolean) {
+    this.#map = map
+    this.#constant = constant
+  }
+
+  get what(): string {
+    return this.#map.description
+  }
+
+  get readonly(): string | undefined {
+    return this.#constant ? 'constants are frozen when an object is loaded: write to them before' : undefined
+  }
+
+  bytes(): Uint8Array {
+    // Throws ClosedError, where memory that is no longer mapped would read as zeros.
+    const { fd } = this.#map
+    if (this.#bytes === undefined) {
+      const length = this.#map.attributes.valueSize
+      this.#region = mapFile(fd, length, this.#constant ? PROT_READ : PROT_READ | PROT_WRITE)
+      this.#bytes = new Uint8Array(this.#region.buffer)
+    }
+    return this.#bytes
+  }
+
+  close(): void {
+    this.#region?.close()
+  }
+}
+
+/** A plain object by name, without what every object has: a map may be called 'constructor'. */
+export function dictionary<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
+  return Object.freeze(Object.assign(Object.create(null), Object.fromEntries(entries))) as Readonly<Record<string, T>>
+}

@@ -1,0 +1,150 @@
+import type { Codec } from '../codec'
+import { pageSize } from '../cpu/page-size'
+import { possibleCpus } from '../cpu/possible'
+import type { BpfMap, CreateOptions, MapBtf, MapSpec, MapType } from '../map'
+import * as maps from '../map'
+import { BUILD_ID_BYTES } from '../map/stack-trace'
+import type { ObjectMap } from './description'
+
+/** All that the families of maps may want to know. */
+interface Parts {
+  readonly same: CreateOptions & { readonly maxEntries: number }
+  readonly key: Codec<unknown>
+  readonly value: Codec<unknown>
+  readonly valueSize: number
+  readonly inner: MapSpec | undefined
+}
+
+const FAMILIES: Readonly<Partial<Record<MapType, (parts: Parts) => MapSpec>>> = {
+  HASH: ({ same, key, value }) => maps.HashMap.spec({ ...same, key, value }),
+  ARRAY: ({ same, value }) => maps.ArrayMap.spec({ ...same, value }),
+  PROG_ARRAY: ({ same }) => maps.ProgArray.spec(same),
+  PERF_EVENT_ARRAY: ({ same }) => maps.PerfEventArray.spec(same),
+  PERCPU_HASH: ({ same, key, value }) => maps.PerCpuHashMap.spec({ ...same, key, value }),
+  PERCPU_ARRAY: ({ same, value }) => maps.PerCpuArrayMap.spec({ ...same, value }),
+  STACK_TRACE: ({ same, valueSize }) => {
+    const buildIds = same.flags?.includes('STACK_BUILD_ID') === true
+    return maps.StackTrace.spec<boolean>({ ...same, buildIds, depth: valueSize / (buildIds ? BUILD_ID_BYTES : 8) })
+  },
+  CGROUP_ARRAY: ({ same }) => maps.CgroupArray.spec(same),
+  LRU_HASH: ({ same, key, value }) => maps.LruHashMap.spec({ ...same, key, value }),
+  LRU_PERCPU_HASH: ({ same, key, value }) => maps.LruPerCpuHashMap.spec({ ...same, key, value }),
+  LPM_TRIE: ({ same, key, value }) => maps.LpmTrie.spec({ ...same, key, value }),
+  ARRAY_OF_MAPS: ({ same, inner }) => maps.ArrayOfMaps.spec({ ...same, inner: inner as MapSpec }),
+  HASH_OF_MAPS: ({ same, key, inner }) => maps.HashOfMaps.spec({ ...same, key, inner: inner as MapSpec }),
+  DEVMAP: ({ same, valueSize }) => maps.DevMap.spec<boolean>({ ...same, programs: valueSize === 8 }),
+  DEVMAP_HASH: ({ same, valueSize }) => maps.DevMapHash.spec<boolean>({ ...same, programs: valueSize === 8 }),
+  CPUMAP: ({ same, valueSize }) => maps.CpuMap.spec<boolean>({ ...same, programs: valueSize === 8 }),
+  SOCKMAP: ({ same, valueSize }) => maps.SockMap.spec({ ...same, valueSize: valueSize as 4 | 8 }),
+  SOCKHASH: ({ same, key, valueSize }) => maps.SockHash.spec({ ...same, key, valueSize: valueSize as 4 | 8 }),
+  REUSEPORT_SOCKARRAY: ({ same, valueSize }) => {
+    return maps.ReuseportSockArray.spec({ ...same, valueSize: valueSize as 4 | 8 })
+  },
+  XSKMAP: ({ same }) => maps.XskMap.spec(same),
+  CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyCgroupStorage.spec({ ...same, key, value }),
+  PERCPU_CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyPerCpuCgroupStorage.spec({ ...same, key, value }),
+  QUEUE: ({ same, value }) => maps.Queue.spec({ ...same, value }),
+  STACK: ({ same, value }) => maps.Stack.spec({ ...same, value }),
+  SK_STORAGE: ({ same, value }) => maps.SkStorage.spec({ ...same, value }),
+  INODE_STORAGE: ({ same, value }) => maps.InodeStorage.spec({ ...same, value }),
+  TASK_STORAGE: ({ same, value }) => maps.TaskStorage.spec({ ...same, value }),
+  CGRP_STORAGE: ({ same, value }) => maps.CgroupStorage.spec({ ...same, value }),
+  RINGBUF: ({ same }) => maps.RingBuf.spec({ ...same, size: same.maxEntries }),
+  USER_RINGBUF: ({ same }) => maps.UserRingBuf.spec({ ...same, size: same.maxEntries }),
+  BLOOM_FILTER: ({ same: { mapExtra, ...same }, value }) => {
+    const hashes = Number(mapExtra ?? 0)
+    return maps.BloomFilter.spec({ ...same, value, ...(hashes === 0 ? {} : { hashes }) })
+  },
+  ARENA: ({ same }) => maps.Arena.spec({ ...same, pages: same.maxEntries }),
+}
+
+/** Types whose keys and values the kernel wants to know the BTF of, or takes it: others refuse it (map_check_btf). */
+const WITH_BTF: ReadonlySet<MapType> = new Set<MapType>([
+  ...(['HASH', 'ARRAY', 'PERCPU_HASH', 'PERCPU_ARRAY', 'LRU_HASH', 'LRU_PERCPU_HASH', 'LPM_TRIE'] as const),
+  ...(['SK_STORAGE', 'INODE_STORAGE', 'TASK_STORAGE', 'CGRP_STORAGE', 'CGROUP_STORAGE'] as const),
+  'PERCPU_CGROUP_STORAGE',
+])
+
+const RINGS: readonly MapType[] = ['RINGBUF', 'USER_RINGBUF']
+/** Their keys and values have 4 bytes, which sources need not say. */
+const OF_FDS: readonly MapType[] = ['PROG_ARRAY', 'PERF_EVENT_ARRAY', 'CGROUP_ARRAY']
+
+/** What a spec is made from besides the description. */
+export interface SpecSurroundings {
+  /** The types of key and value by codecs, where the description has none of its own. */
+  codecOf(type: number, size: number): Codec<unknown>
+  /** The BTF object that is loaded; undefined for none. */
+  readonly btfFd: number | undefined
+  /** The template of an outer map's inner maps. */
+  readonly inner: MapSpec | undefined
+  /** Put before the name, where this is a map of variables. */
+  readonly prefix: string
+}
+
+/** The spec that makes the map of a description, and opens one like it. Throws TypeError, RangeError. */
+export function specOfMap(map: ObjectMap, surroundings: SpecSurroundings): MapSpec<BpfMap> {
+  const { name, type } = map
+  const family = FAMILIES[type]
+  if (family === undefined) throw new TypeError(`map '${name}': maps of ${type} are not made from objects`)
+  if ((type === 'ARRAY_OF_MAPS' || type === 'HASH_OF_MAPS') && surroundings.inner === undefined) {
+    const give = `load({ inner: { ${name}: HashMap.spec({ ... }) } })`
+    throw new TypeError(`map '${name}' holds maps, and its object does not tell which: ${give} does`)
+  }
+  const [keySize, valueSize] = sizesOf(map)
+  const key = codecFor('key', map, keySize, surroundings)
+  const value = codecFor('value', map, valueSize, surroundings)
+  const btf = btfOf(map, surroundings.btfFd)
+  const same = {
+    name: kernelName(name, surroundings.prefix),
+    flags: map.flags,
+    maxEntries: maxEntriesOf(map),
+    mapExtra: map.mapExtra,
+    ...(map.numaNode === undefined ? {} : { numaNode: map.numaNode }),
+    ...(btf === undefined ? {} : { btf }),
+  }
+  const spec = family({ same, key, value, valueSize, inner: surroundings.inner })
+  for (const [what, is, wanted] of [
+    ['keySize', keySize, spec.attributes.keySize],
+    ['valueSize', valueSize, spec.attributes.valueSize],
+  ] as const) {
+    if (is !== wanted) throw new RangeError(`map '${name}': ${what} is ${is}, and of ${spec.typeName} it is ${wanted}`)
+  }
+  return spec
+}
+
+function sizesOf({ type, keySize, valueSize }: ObjectMap): [key: number, value: number] {
+  return OF_FDS.includes(type) ? [keySize || 4, valueSize || 4] : [keySize, valueSize]
+}
+
+function maxEntriesOf({ type, maxEntries }: ObjectMap): number {
+  if (type === 'PERF_EVENT_ARRAY' && maxEntries === 0) return possibleCpus()
+  // As adjust_ringbuf_sz of libbpf: the source cannot know the size of a page.
+  if (RINGS.includes(type) && maxEntries > 0) {
+    return 2 ** Math.ceil(Math.log2(Math.max(maxEntries, pageSize())))
+  }
+  return maxEntries
+}
+
+function codecFor(what: 'key' | 'value', map: ObjectMap, size: number, { codecOf }: SpecSurroundings): Codec<unknown> {
+  const given = map[what]
+  if (given === undefined) return codecOf(map[`${what}Type`], size)
+  if (given.size === size) return given
+  throw new RangeError(`map '${map.name}': its ${what} has ${size} bytes, and ${given.name} has ${given.size}`)
+}
+
+function btfOf({ type, keyType, valueType, maxEntries, name }: ObjectMap, fd: number | undefined): MapBtf | undefined {
+  if (fd === undefined || valueType === 0 || !WITH_BTF.has(type)) return undefined
+  // A map of variables has no key, and its value is a section (array_map_check_btf).
+  if (keyType === 0 && !(type === 'ARRAY' && maxEntries === 1 && name.startsWith('.'))) return undefined
+  return { fd, keyTypeId: keyType, valueTypeId: valueType }
+}
+
+/** BPF_OBJ_NAME_LEN, without the NUL. */
+const NAME_BYTES = 15
+
+/** What the kernel takes of a name; a map of variables is called after its object: 'my_app.rodata'. */
+export function kernelName(name: string, prefix: string): string {
+  const room = Math.max(0, NAME_BYTES - name.length)
+  const whole = name.startsWith('.') ? `${prefix.slice(0, room)}${name}` : name
+  return whole.slice(0, NAME_BYTES).replace(/[^A-Za-z0-9_.]/g, '_')
+}

@@ -1,0 +1,145 @@
+import { LITTLE } from '../asm/decode'
+import { ElfError } from '../elf-file/error'
+import { ElfFile, ET_REL, type Section, SHT_NOBITS } from '../elf-file/file'
+import { type ElfSource, memorySource, withElfFile } from '../elf-file/source'
+import {
+  type ElfSymbol,
+  type Relocation,
+  readRelocations,
+  readSymbols,
+  SHN_LORESERVE,
+  SHN_UNDEF,
+  STT_FUNC,
+} from '../elf-file/tables'
+
+/** e_machine of BPF, and of what clang made before there was a number. */
+const EM_BPF = 247
+const EM_NONE = 0
+
+/** sh_flags */
+const SHF_ALLOC = 2
+const SHF_EXECINSTR = 4
+
+/** More than any compiled program has: a hostile file may claim zeros without end (SHT_NOBITS). */
+const LARGEST_SECTION = 2 ** 28
+
+/** A section with its name, its bytes, and what is to be filled in. */
+export interface ObjectSection {
+  readonly index: number
+  readonly name: string
+  /** Where its header stands in the file, and where its bytes do, for messages. */
+  readonly at: number
+  readonly offset: number
+  readonly size: number
+  readonly executable: boolean
+  /** Loaded: neither debugging information nor tables. */
+  readonly allocated: boolean
+  /** All zeros: it has no bytes in the file. */
+  readonly zeros: boolean
+  readonly relocations: readonly Relocation[]
+}
+
+/** An object file as clang makes it for BPF, read as a whole: all tables are checked, nothing of it is interpreted. */
+export class ObjectFile {
+  readonly path: string
+  readonly sections: readonly ObjectSection[]
+  readonly symbols: readonly ElfSymbol[]
+  readonly #elf: ElfFile
+  readonly #bytes: (Uint8Array<ArrayBuffer> | undefined)[] = []
+
+  constructor(source: ElfSource) {
+    const elf = new ElfFile(source)
+    this.#elf = elf
+    this.path = source.path
+    if (elf.bits !== 64) throw elf.error(4, 'objects for BPF have 64 bits, and this one 32')
+    if (elf.machine !== EM_BPF && elf.machine !== EM_NONE) {
+      throw elf.error(18, `no object for BPF: its machine is ${elf.machine}, not 247 (clang -target bpf)`)
+    }
+    if (elf.type !== ET_REL) {
+      throw elf.error(16, `no object file: its type is ${elf.type}, not 1 (clang -c makes one)`)
+    }
+    if (elf.littleEndian !== LITTLE) {
+      const [its, ours] = elf.littleEndian ? ['little', 'big'] : ['big', 'little']
+      throw elf.error(5, `it is for ${its}-endian machines, and this one is ${ours}-endian (clang -target bpf)`)
+    }
+    const relocations = readRelocations(elf)
+    this.sections = elf.sections.map((section) => ({
+      index: section.index,
+      name: elf.nameOf(section),
+      at: section.at,
+      offset: section.offset,
+      size: section.size,
+      executable: (section.flags & SHF_EXECINSTR) !== 0,
+      allocated: (section.flags & SHF_ALLOC) !== 0,
+      zeros: section.type === SHT_NOBITS,
+      relocations: relocations.get(section.index) ?? [],
+    }))
+    this.symbols = readSymbols(elf)
+    for (const symbol of this.symbols) this.#checkSymbol(symbol)
+  }
+
+  /** The section of this name; undefined where there is none. */
+  section(name: string): ObjectSection | undefined {
+    return this.sections.find((section) => section.name === name)
+  }
+
+  /** The section that a symbol stands in; undefined where it is elsewhere. */
+  sectionOf(symbol: ElfSymbol): ObjectSection | undefined {
+    return symbol.section === SHN_UNDEF ? undefined : this.sections[symbol.section]
+  }
+
+  /** The bytes of a section; the same each time, and not to be written to. Errors: ElfError. */
+  bytes({ index, at, zeros, size, name }: ObjectSection): Uint8Array<ArrayBuffer> {
+    let bytes = this.#bytes[index]
+    if (bytes === undefined) {
+      if (size > LARGEST_SECTION)
+        throw this.error(at, `section ${name} has ${size} bytes: more than ${LARGEST_SECTION}`)
+      bytes = zeros ? new Uint8Array(size) : this.#contents(this.#elf.sections[index] as Section)
+      this.#bytes[index] = bytes
+    }
+    return bytes
+  }
+
+  /** The symbol of a relocation. Errors: ElfError. */
+  symbolOf({ at, symbol }: Relocation): ElfSymbol {
+    const found = this.symbols[symbol]
+    if (found === undefined) throw this.error(at, `it refers to symbol ${symbol} of ${this.symbols.length}`)
+    return found
+  }
+
+  /** The functions of a section, in their order. */
+  functionsOf({ index }: ObjectSection): ElfSymbol[] {
+    const all = this.symbols.filter(({ kind, section }) => kind === STT_FUNC && section === index)
+    return all.sort((a, b) => a.value - b.value)
+  }
+
+  error(offset: number, reason: string): ElfError {
+    return new ElfError(this.path, reason, offset)
+  }
+
+  #contents(section: Section): Uint8Array<ArrayBuffer> {
+    const { buffer, byteOffset, byteLength } = this.#elf.contents(section)
+    return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+  }
+
+  #checkSymbol({ at, name, section, value, size }: ElfSymbol): void {
+    if (section === SHN_UNDEF || section >= SHN_LORESERVE) return
+    const its = this.sections[section]
+    if (its === undefined) throw this.error(at, `symbol '${name}' is in section ${section} of ${this.sections.length}`)
+    if (value + size > its.size) {
+      throw this.error(at, `symbol '${name}' is ${size} bytes at ${value} of ${its.size} in section ${its.name}`)
+    }
+  }
+}
+
+/** Reads an object file from a path or from memory. Errors: ElfError; Node's own (ENOENT, EACCES). */
+export function readObjectFile(source: string | Uint8Array, name?: string): ObjectFile {
+  if (typeof source === 'string') {
+    // As a whole: what is read of it later must be what was checked.
+    return withElfFile(source, (file) => {
+      if (file.size > LARGEST_SECTION) throw new ElfError(source, `it has ${file.size} bytes: no object for BPF has`)
+      return new ObjectFile(memorySource(file.read(0, file.size), source))
+    })
+  }
+  return new ObjectFile(memorySource(source, name))
+}

@@ -1,0 +1,84 @@
+import { inspect } from 'node:util'
+import { type Contents, readContents } from './contents'
+import type { ObjectMap, ObjectProgram } from './description'
+import { loadContents } from './load'
+import type { LoadOptions } from './load-options'
+import { dictionary, type GlobalsOf, LoadedObject, type ObjectShape } from './loaded'
+import { readObjectFile } from './object-file'
+
+export interface OpenObjectOptions {
+  /** What messages call bytes that come from no file: 'my_app.bpf.o'. */
+  readonly name?: string
+}
+
+/**
+ * A compiled object (clang -target bpf), read and understood, and nothing of it loaded: its maps, programs and variables
+ * as plain descriptions that may be changed before `load` makes them. Reading it makes no system call but for the file's.
+ *
+ * @example
+ * const object = BpfObject.open('uid-syscalls.bpf.o')
+ * object.maps.uid_hits.maxEntries = 1024
+ * using app = object.load()
+ */
+export class BpfObject<S extends ObjectShape = ObjectShape> {
+  /** Where it was read from, or what it was called. */
+  readonly path: string
+  /** 'GPL', 'Dual MIT/GPL' ...; '' where it does not say. */
+  license: string
+  /** A kernel's version, which is of no use from Linux 5.0 on; 0 where it does not say. */
+  readonly version: number
+  /** By name; those of variables by the name of their section. */
+  readonly maps: Readonly<Record<string, ObjectMap>>
+  /** By name of the function. */
+  readonly programs: Readonly<Record<string, ObjectProgram>>
+  /** The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. */
+  readonly globals: GlobalsOf<S>
+  readonly #contents: Contents
+
+  private constructor(contents: Contents) {
+    this.#contents = contents
+    this.path = contents.file.path
+    this.license = contents.license
+    this.version = contents.version
+    this.maps = dictionary(contents.maps.map(({ map }) => [map.name, map] as const))
+    this.programs = dictionary(contents.programs.map(({ program }) => [program.name, program] as const))
+    this.globals = dictionary(contents.globals.map((global) => [global.name, global] as const)) as GlobalsOf<S>
+  }
+
+  /**
+   * Reads an object from a file or from its bytes. Errors: ElfError and BtfError, with the place, where it says what cannot
+   * be; Node's own (ENOENT, EACCES).
+   */
+  static open<S extends ObjectShape = ObjectShape>(
+    source: string | Uint8Array,
+    { name = 'the object' }: OpenObjectOptions = {},
+  ): BpfObject<S> {
+    if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
+      throw new TypeError(`an object is read from a path or from bytes, not from ${inspect(source, { depth: 0 })}`)
+    }
+    if (typeof name !== 'string') throw new TypeError(`name must be a string, not ${typeof name}`)
+    return new BpfObject<S>(readContents(readObjectFile(source, name)))
+  }
+
+  /**
+   * Makes the maps, loads the programs, and fills in what refers to them: all of it, or nothing, in which case no fd and no
+   * pin is left. May be called more than once. The caller owns the result.
+   *
+   * Errors: VerifierError, whose lines are those of the source; UnsupportedError; MapMismatchError (a pinned map, or one of
+   * `maps`, is another); CoreError; KernelError: EPERM (CAP_BPF and what the programs need), E2BIG, EINVAL, ENOMEM.
+   * TypeError, RangeError: before the kernel is asked. Linux 5.2 for variables, 5.4 for CO-RE.
+   */
+  load(options: LoadOptions = {}): LoadedObject<S> {
+    return new LoadedObject<S>(this.#contents, loadContents(this.#contents, this.license, options))
+  }
+
+  [inspect.custom](): string {
+    const programs = Object.values(this.programs).map(({ name, section, type }) => {
+      return `  program ${name}: ${type ?? 'of no type'} (${section})`
+    })
+    const maps = Object.values(this.maps).map(({ name, type, keySize, valueSize, maxEntries }) => {
+      return `  map ${name}: ${type} ${keySize} → ${valueSize} bytes ×${maxEntries}`
+    })
+    return [`BpfObject ${this.path} (${this.license || 'no license'})`, ...programs, ...maps].join('\n')
+  }
+}

@@ -1,0 +1,45 @@
+import {
+  BPF_PSEUDO_BTF_ID,
+  BPF_PSEUDO_KFUNC_CALL,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
+} from '../../syscalls/uapi-prog'
+import { readInsn, writeInsn } from '../asm/decode'
+import { SLOT } from './functions'
+import { CALL } from './link-code'
+
+/** What takes the place of a reference, once it is known. */
+export type Resolved =
+  | { readonly map: number }
+  | { readonly mapValue: number; readonly offset: number }
+  | { readonly constant: bigint }
+  /** A variable of the kernel's, by its BTF id; in a module by the fd of the module's BTF. */
+  | { readonly kernelVariable: number; readonly moduleFd: number }
+  /** A function of the kernel's, by its BTF id; in a module by the place of its BTF in the fd array. */
+  | { readonly kernelFunction: number; readonly place: number }
+  /** A function that is not there: the verifier refuses it where it is reached. */
+  | { readonly poison: true }
+
+/** Nobody's helper, as libbpf marks a call of a weak function that the kernel has not got. */
+const POISONED_CALL = 2002000000
+
+/** Fills a reference in. */
+export function fillIn(view: DataView, slot: number, resolved: Resolved): void {
+  const at = slot * SLOT
+  const insn = readInsn(view, at)
+  const write = (src: number, low: number, high: number) => {
+    writeInsn(view, at, { ...insn, src, imm: low })
+    const second = readInsn(view, at + SLOT)
+    writeInsn(view, at + SLOT, { ...second, imm: high })
+  }
+  if ('map' in resolved) write(BPF_PSEUDO_MAP_FD, resolved.map, 0)
+  else if ('mapValue' in resolved) write(BPF_PSEUDO_MAP_VALUE, resolved.mapValue, resolved.offset)
+  else if ('constant' in resolved) {
+    const { constant } = resolved
+    write(0, Number(BigInt.asIntN(32, constant)), Number(BigInt.asIntN(32, constant >> 32n)))
+  } else if ('kernelVariable' in resolved) write(BPF_PSEUDO_BTF_ID, resolved.kernelVariable, resolved.moduleFd)
+  else if ('kernelFunction' in resolved) {
+    const { kernelFunction, place } = resolved
+    writeInsn(view, at, { ...insn, src: BPF_PSEUDO_KFUNC_CALL, off: place, imm: kernelFunction })
+  } else writeInsn(view, at, { code: CALL, dst: 0, src: 0, off: 0, imm: POISONED_CALL })
+}

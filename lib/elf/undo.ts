@@ -1,0 +1,28 @@
+/** What has been made so far, and how it is taken back: for what is done whole or not at all. */
+export class Undo {
+  readonly #steps: (() => void)[] = []
+
+  /** Remembers how to take back what was just made. */
+  add(step: () => void): void {
+    this.#steps.push(step)
+  }
+
+  /** Remembers to close it. */
+  own<T extends { close(): void }>(made: T): T {
+    this.add(() => made.close())
+    return made
+  }
+
+  /** Takes everything back, from the last on. All are tried; the first that fails is thrown. */
+  run(): void {
+    const errors: unknown[] = []
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      try {
+        step()
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    if (errors.length > 0) throw errors[0]
+  }
+}
