@@ -13,14 +13,24 @@ export function requireClang(context: Mocha.Context): void {
   if (status !== 0) pending(context, 'needs clang with the BPF target')
 }
 
+type Target = 'bpf' | 'bpfeb' | 'bpfel'
+
 /** The path of the object, `folder`/program.o. Throws what clang says. */
-export function compile(source: string, folder: string, target: 'bpf' | 'bpfeb' | 'bpfel' = 'bpf'): string {
-  const [from, to] = [join(folder, 'program.c'), join(folder, 'program.o')]
-  writeFileSync(from, source)
-  const args = ['-target', target, '-O2', '-g', '-w', '-c', from, '-o', to]
+export function compile(source: string, folder: string, target: Target = 'bpf'): string {
+  writeFileSync(join(folder, 'program.c'), source)
+  return run(folder, target, '-c', 'program.o')
+}
+
+/** The path of the assembler's text of the same program. */
+export function assemblyOf(folder: string, target: Target = 'bpf'): string {
+  return run(folder, target, '-S', 'program.s')
+}
+
+function run(folder: string, target: Target, what: '-c' | '-S', name: string): string {
+  const args = ['-target', target, '-O2', '-g', '-w', what, join(folder, 'program.c'), '-o', join(folder, name)]
   const { status, stderr } = spawnSync(CLANG, args, { encoding: 'utf8', cwd: folder })
   if (status !== 0) throw new Error(`${CLANG} ${args.join(' ')}: ${stderr}`)
-  return to
+  return join(folder, name)
 }
 
 /** The bytes of a section of a 64-bit ELF file, in either byte order. */
