@@ -14,7 +14,7 @@ export interface AboutRelocation {
 
 /**
  * A CO-RE relocation that says what cannot be, that does not fit its instruction, or that several types of the kernel
- * answer differently. What the kernel merely has not got is no error: see {@link Poisoned}.
+ * answer differently. What the kernel merely has not got is no error: see {@link PoisonedInstruction}.
  */
 export class CoreError extends Error implements AboutRelocation {
   override readonly name: string = 'CoreError'

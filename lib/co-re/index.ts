@@ -1,9 +1,8 @@
 /** CO-RE relocations: compiled programs made to fit the types of the kernel that they are loaded into. */
 export { CoreError } from './error'
 export type { CoreKind } from './kinds'
-export { POISON } from './patch'
 export {
-  type Poisoned,
+  type PoisonedInstruction,
   type Relocated,
   type RelocateOptions,
   type Relocator,

@@ -11,7 +11,7 @@ import { patch, poison } from './patch'
 import { type Answer, answerOf, answerOfNothing } from './value'
 
 /** An instruction that cannot be, as the target has not got what it needs. The verifier refuses it only if it is reached. */
-export interface Poisoned {
+export interface PoisonedInstruction {
   /** Counted in slots of 8 bytes; a constant of 64 bits is two, and this is its first. */
   readonly slot: number
   readonly kind: CoreKind
@@ -24,7 +24,7 @@ export interface Poisoned {
 export interface Relocated {
   /** A copy of the instructions, with what the target says. */
   readonly insns: Uint8Array
-  readonly poisoned: readonly Poisoned[]
+  readonly poisoned: readonly PoisonedInstruction[]
 }
 
 export interface RelocateOptions {
@@ -71,7 +71,7 @@ export function relocator(local: Btf, targets: Iterable<Btf>): Relocator {
     }
     const bytes = new Uint8Array(insns)
     const view = new DataView(bytes.buffer)
-    const poisoned: Poisoned[] = []
+    const poisoned: PoisonedInstruction[] = []
     let index = 0
     for (const relocation of relocations) {
       const failed = new Relocation(local, relocation, index++).apply(view, candidates)
@@ -106,7 +106,7 @@ class Relocation {
   }
 
   /** Patches the instruction, or poisons it and says why. */
-  apply(view: DataView, candidates: Candidates): Poisoned | undefined {
+  apply(view: DataView, candidates: Candidates): PoisonedInstruction | undefined {
     const { offset, type, access } = this.#relocation
     let mine: Access | undefined
     try {

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import type { Btf, BtfRelocation } from '../../lib/btf'
-import { CoreError, POISON, relocate, relocator } from '../../lib/co-re'
+import { CoreError, relocate, relocator } from '../../lib/co-re'
 import { CORE_KINDS, type CoreKind } from '../../lib/co-re/kinds'
 import { essentialName } from '../../lib/co-re/names'
+import { POISON } from '../../lib/co-re/patch'
 import { errorOf } from '../support/error'
 import { arrayOf, enumOf, insn, int, LD_IMM64, LE, MOV, type RawType, rawBtf, referring, struct } from './kit'
 
