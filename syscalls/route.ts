@@ -1,5 +1,6 @@
+import { constants } from 'node:os'
 import { LE } from './attr-common'
-import type { Subject } from './errno'
+import { KernelError, type Subject } from './errno'
 import {
   type NetlinkRequest,
   NLM_F_CREATE,
@@ -21,6 +22,7 @@ import {
 const RTM_GETLINK = 18
 const RTM_NEWQDISC = 36
 const RTM_DELQDISC = 37
+const RTM_GETQDISC = 38
 const RTM_NEWTFILTER = 44
 const RTM_DELTFILTER = 45
 const RTM_GETTFILTER = 46
@@ -89,6 +91,20 @@ export function addClsact(fd: number, ifindex: number, subject?: Subject): boole
   return code === ''
 }
 
+/** Whether a device has clsact, and not the older `ingress` in its place. Errors: ENODEV. */
+export function hasClsact(fd: number, ifindex: number, subject?: Subject): boolean {
+  const { code } = netlinkRequest(fd, {
+    type: RTM_GETQDISC,
+    header: tcMessage(ifindex, 0, TC_H_CLSACT),
+    attributes: [[TCA_KIND, 'clsact']],
+    command: 'RTM_GETQDISC',
+    subject,
+    // EINVAL of another kind, and of a device that had one before (tc_get_qdisc in net/sched/sch_api.c).
+    mayFail: ['ENOENT', 'EINVAL'],
+  })
+  return code === ''
+}
+
 /** Removes clsact, and whatever is in it. False where it is gone already, or the device is. */
 export function removeClsact(fd: number, ifindex: number, subject?: Subject): boolean {
   const { code } = netlinkRequest(fd, {
@@ -108,7 +124,8 @@ const GONE = ['ENOENT', 'ENODEV', 'EINVAL']
 /**
  * Adds a classifier that also decides what becomes of a packet (direct-action), or with `replace` puts the program in
  * place of the one that is there. The result has the numbers that the kernel has chosen. Errors: EEXIST, ENOENT (the
- * kernel has no such classifiers: CONFIG_NET_CLS_BPF), EINVAL, EPERM. Linux 4.4.
+ * kernel has no such classifiers: CONFIG_NET_CLS_BPF), EINVAL, EPERM; those of recvfrom(2), where there may be one now.
+ * Linux 4.4.
  */
 export function setFilter(
   fd: number,
@@ -136,7 +153,12 @@ export function setFilter(
     subject,
   })
   const [echo] = messages
-  if (echo === undefined) throw new Error('RTM_NEWTFILTER: the kernel did not say which filter it has made')
+  if (echo === undefined) {
+    const description = subject?.description ?? 'rtnetlink'
+    const hint = () => 'the kernel did not say which filter it has made'
+    const about = { syscall: 'recvfrom', command: 'RTM_NEWTFILTER', subject: { description, hint } }
+    throw new KernelError(constants.errno.EBADMSG, about)
+  }
   return readFilter(echo, place.direction)
 }
 
@@ -169,6 +191,16 @@ export function removeFilter(fd: number, place: FilterPlace, subject?: Subject):
 
 /** All filters of one direction, in the order in which they are asked. */
 export function listFilters(fd: number, ifindex: number, direction: Direction, subject?: Subject): Filter[] {
+  // One with handle 0 stands for a whole priority, before those in it.
+  return dumpFilters(fd, ifindex, direction, subject).filter((filter) => filter.handle !== 0)
+}
+
+/** Whether there is anything in one direction, if it is a priority without filters in it. */
+export function hasFilters(fd: number, ifindex: number, direction: Direction, subject?: Subject): boolean {
+  return dumpFilters(fd, ifindex, direction, subject).length > 0
+}
+
+function dumpFilters(fd: number, ifindex: number, direction: Direction, subject?: Subject): Filter[] {
   const request: NetlinkRequest = {
     type: RTM_GETTFILTER,
     flags: NLM_F_DUMP,
@@ -177,10 +209,7 @@ export function listFilters(fd: number, ifindex: number, direction: Direction, s
     subject,
     mayFail: GONE,
   }
-  // A filter with handle 0 stands for a whole priority, before those in it.
-  return netlinkRequest(fd, request)
-    .messages.map((message) => readFilter(message, direction))
-    .filter((filter) => filter.handle !== 0)
+  return netlinkRequest(fd, request).messages.map((message) => readFilter(message, direction))
 }
 
 function ofFilter({ ifindex, direction, priority, handle }: FilterPlace) {

@@ -109,7 +109,13 @@ export abstract class OwnAttachment extends Attachment {
 }
 
 /** What the kernel would say if it knew of links there; said before it is asked, as it would do it in silence. */
-export function refusal(code: 'EBUSY' | 'ENOLINK' | 'EPERM', command: string, description: string, why: string) {
+export function refusal(
+  code: 'EBUSY' | 'ENOLINK' | 'EPERM',
+  command: string,
+  description: string,
+  why: string,
+  syscall?: string,
+) {
   const subject = { description, hint: () => why }
-  return new KernelError(constants.errno[code], { command, subject })
+  return new KernelError(constants.errno[code], { command, subject, syscall })
 }

@@ -1,22 +1,18 @@
-import { readlinkSync } from 'node:fs'
 import { KernelError, type Subject } from '../../syscalls/errno'
 import { openRouteSocket } from '../../syscalls/netlink'
 import {
-  addClsact,
   type Direction,
   type Filter,
   type FilterPlace,
   getFilter,
   listFilters,
-  removeClsact,
   removeFilter,
   setFilter,
 } from '../../syscalls/route'
-import { UnsupportedError } from '../features/unsupported'
 import { Handle } from '../handle/handle'
 import type { Attachment } from './attachment'
+import { Clsact, lacking } from './clsact'
 import { type NetworkInterface, resolveInterface } from './interface'
-import { OWN_NAMESPACE } from './netns'
 import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from './program'
 
@@ -44,7 +40,8 @@ export interface TcInfo {
  * before is removed with the last of these filters.
  *
  * The end of the process does not remove a filter. Errors: UnsupportedError (built without clsact or cls_bpf); ENODEV;
- * EEXIST (priority and handle are taken); EPERM. Linux 4.5.
+ * EEXIST (priority and handle are taken); EINVAL (the priority is one of filters of another kind); EBUSY (the device has
+ * the queueing discipline ingress, which keeps clsact away and has no egress); EPERM. Linux 4.5.
  */
 export function attachTc(
   program: ProgramLike,
@@ -73,20 +70,21 @@ function checkNumber(what: string, value: number | undefined, most: number): num
 class TcAttachment extends OwnAttachment {
   readonly type = 'tc'
   readonly #where: string
-  readonly #discipline: Discipline
+  readonly #clsact: Clsact
   #place: FilterPlace
 
-  private constructor(program: KnownProgram, socket: Handle, place: FilterPlace, where: string) {
+  private constructor(program: KnownProgram, socket: Handle, place: FilterPlace, clsact: Clsact, where: string) {
     super(program, socket)
     this.#where = where
     this.#place = place
-    this.#discipline = new Discipline(place.ifindex)
+    this.#clsact = clsact
   }
 
   static make(program: KnownProgram, place: FilterPlace, where: string): TcAttachment {
+    const clsact = new Clsact(place.ifindex)
     // Kept: what is asked of it is asked in the network namespace that it was made in.
     const socket = new Handle(openRouteSocket(), where)
-    return OwnAttachment.begin(new TcAttachment(program, socket, place, where), program)
+    return OwnAttachment.begin(new TcAttachment(program, socket, place, clsact, where), program)
   }
 
   get description(): string {
@@ -102,23 +100,46 @@ class TcAttachment extends OwnAttachment {
     const socket = this.handle.fd
     const subject = { description: this.#where }
     if (!first && this.#there()?.programId !== this.programId) {
-      throw refusal('ENOLINK', 'RTM_NEWTFILTER', this.#where, 'the filter was removed, or replaced by somebody else')
+      const why = 'the filter was removed, or replaced by somebody else'
+      throw refusal('ENOLINK', 'RTM_NEWTFILTER', this.#where, why, 'sendto')
     }
-    if (first) this.#discipline.enter(socket, subject)
+    const named = { fd: program.fd, name: program.description }
+    if (first) this.#place = this.#add(socket, named, program.id, subject)
+    else this.#place = setFilter(socket, this.#place, named, { replace: true, subject })
+  }
+
+  /** The first filter, or nothing that was not there before. */
+  #add(socket: number, named: { fd: number; name: string }, programId: number, subject: Subject): Filter {
+    const { ifindex, direction } = this.#place
+    this.#clsact.enter(socket, direction, subject)
     try {
-      const named = { fd: program.fd, name: program.description }
-      this.#place = setFilter(socket, this.#place, named, { replace: !first, subject })
+      const before = listFilters(socket, ifindex, direction, subject)
+      try {
+        return setFilter(socket, this.#place, named, { subject })
+      } catch (error) {
+        // The answer is lost, and with it the numbers that the kernel has chosen.
+        if (error instanceof KernelError && error.syscall === 'recvfrom') {
+          for (const found of listFilters(socket, ifindex, direction, subject)) {
+            const isNew = !before.some((old) => old.priority === found.priority && old.handle === found.handle)
+            if (isNew && found.programId === programId) removeFilter(socket, found, subject)
+          }
+        }
+        throw error
+      }
     } catch (error) {
-      if (first) this.#discipline.leave(socket, subject)
+      this.#clsact.leave(socket, subject)
       throw lacking(error, 'classifiers of type bpf (CONFIG_NET_CLS_BPF)', '4.4', subject)
     }
   }
 
   protected undo(): void {
     const subject = { description: this.#where }
-    // Somebody else may have put another program in its place.
-    if (this.#there()?.programId === this.programId) removeFilter(this.handle.fd, this.#place, subject)
-    this.#discipline.leave(this.handle.fd, subject)
+    try {
+      // Somebody else may have put another program in its place.
+      if (this.#there()?.programId === this.programId) removeFilter(this.handle.fd, this.#place, subject)
+    } finally {
+      this.#clsact.leave(this.handle.fd, subject)
+    }
   }
 
   protected check(program: ProgramLike): KnownProgram {
@@ -135,56 +156,4 @@ class TcAttachment extends OwnAttachment {
   #there(): Filter | undefined {
     return getFilter(this.handle.fd, this.#place, { description: this.#where })
   }
-}
-
-/** How many filters of this thread are in a clsact that was made for the first of them: by namespace and device. */
-const made = new Map<string, number>()
-
-/** The clsact that a filter needs, which goes when the last filter leaves that it was made for. */
-class Discipline {
-  readonly #key: string
-  #inside = false
-
-  constructor(readonly ifindex: number) {
-    this.#key = `${readlinkSync(OWN_NAMESPACE)} ${ifindex}`
-  }
-
-  enter(socket: number, subject: Subject): void {
-    let isNew: boolean
-    try {
-      isNew = addClsact(socket, this.ifindex, subject)
-    } catch (error) {
-      throw lacking(error, 'queueing disciplines of type clsact (CONFIG_NET_SCH_INGRESS)', '4.5', subject)
-    }
-    // One that is new takes the place of one that somebody else has removed, with all filters that were in it.
-    const users = isNew ? 0 : made.get(this.#key)
-    if (users !== undefined) made.set(this.#key, users + 1)
-    this.#inside = users !== undefined
-  }
-
-  leave(socket: number, subject: Subject): void {
-    if (!this.#inside) return
-    this.#inside = false
-    const users = (made.get(this.#key) ?? 1) - 1
-    if (users > 0) {
-      made.set(this.#key, users)
-      return
-    }
-    made.delete(this.#key)
-    // Others may have come to use it.
-    const others = ([] as Filter[]).concat(
-      listFilters(socket, this.ifindex, 'ingress', subject),
-      listFilters(socket, this.ifindex, 'egress', subject),
-    )
-    if (others.length === 0) removeClsact(socket, this.ifindex, subject)
-  }
-}
-
-/** ENOENT of what is to be created: the kernel does not know its kind. */
-function lacking(error: unknown, feature: string, since: string, subject: Subject): unknown {
-  if (!(error instanceof KernelError) || error.code !== 'ENOENT') return error
-  const { errno, syscall, command } = error
-  const hint = () => `this kernel has no ${feature}, or may not load the module`
-  const about = { syscall, command, subject: { description: subject.description, hint } }
-  return new UnsupportedError(-errno, about, feature, since)
 }

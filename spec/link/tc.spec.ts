@@ -1,22 +1,28 @@
 import { execFileSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { type Attachment, attached, attachTc, ClosedError, KernelError } from '../../lib'
+import { NR } from '../../syscalls/numbers'
 import { openFds } from '../map/kit'
 import { runs } from '../support/attach/network'
 import { useStage } from '../support/attach/stage'
 import { errorOf } from '../support/error'
 import { needs, pending, useBpffs } from '../support/kernel'
+import { libc } from '../support/link/libc'
 import { cable, tc, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
 import { traffic } from '../support/link/traffic'
+import { recorded, type Sent } from '../support/recording-abi'
 
 const NEXT = -1
 const OK = 0
 const SHOT = 2
+const CLONE_NEWNET = 0x40000000
+const ENOBUFS = -105
 
 describe('tc: filters in clsact', () => {
-  useNamespace()
+  const namespace = useNamespace()
   const stage = useStage()
   const bpffs = useBpffs()
   const { hits, misses, arrives } = traffic(stage)
@@ -153,6 +159,90 @@ describe('tc: filters in clsact', () => {
     expect(filters('lo', 'ingress')).to.deep.equal([first.programId])
     first.close()
     expect(clsact('lo')).to.equal(false)
+  })
+
+  it('egress is refused where the older discipline is, which would ask the filter of what comes in', () => {
+    tc('qdisc', 'add', 'dev', 'lo', 'ingress')
+    const first = program()
+    const fds = openFds()
+    const error = errorOf(() => attachTc(first, 'lo', 'egress'))
+    expect(error).to.include({ code: 'EBUSY', syscall: 'sendto', command: 'RTM_NEWQDISC' })
+    expect(error.message).to.contain("the device has the queueing discipline 'ingress', which has no egress")
+    expect(filters('lo', 'ingress')).to.deep.equal([])
+    expect(openFds()).to.equal(fds)
+    const ours = attachTc(program(1), 'lo', 'ingress')
+    expect(filters('lo', 'ingress')).to.deep.equal([ours.programId])
+    ours.close()
+    expect(tc('qdisc', 'show', 'dev', 'lo')).to.match(/^qdisc ingress /m)
+    tc('qdisc', 'del', 'dev', 'lo', 'ingress')
+  })
+
+  it('a priority of filters of another kind: says so, and leaves them', function () {
+    tc('qdisc', 'add', 'dev', 'lo', 'clsact')
+    stage.later(() => tc('qdisc', 'del', 'dev', 'lo', 'clsact'))
+    const other = ['prio', '5', 'u32', 'match', 'u32', '0', '0', 'classid', '1:1']
+    if (!runs('tc', 'filter', 'add', 'dev', 'lo', 'ingress', ...other))
+      pending(this, 'there are no filters of type u32')
+    const error = errorOf(() => attachTc(program(), 'lo', 'ingress', { priority: 5 }))
+    expect(error).to.include({ code: 'EINVAL', command: 'RTM_NEWTFILTER' })
+    expect(error.message).to.match(/filter kind does not match/)
+    attachTc(program(1), 'lo', 'ingress', { priority: 6 }).close()
+    expect(tc('filter', 'show', 'dev', 'lo', 'ingress')).to.contain(' pref 5 u32 ')
+  })
+
+  it('ends in the network namespace in which it began, wherever the thread is by then', () => {
+    const filter = attachTc(program(), 'lo', 'ingress')
+    const here = openSync('/proc/thread-self/ns/net', 'r')
+    libc.setns(namespace.home, CLONE_NEWNET)
+    try {
+      expect(filter.info()).to.include({ programId: filter.programId })
+      filter.update(program(1))
+      filter.close()
+    } finally {
+      libc.setns(here, CLONE_NEWNET)
+      closeSync(here)
+    }
+    expect(clsact('lo')).to.equal(false)
+  })
+
+  it('leaves nothing behind where an answer of the kernel is lost', () => {
+    const one = program()
+    /** Attaches, and the answer with this number does not come; what it was about is done. */
+    const losing = (n: number) => {
+      let answers = 0
+      const lose = ({ nr }: Sent) => (nr === NR.recvfrom && answers++ === n ? ENOBUFS : undefined)
+      const attach = () => attachTc(one, 'lo', 'ingress')
+      return recorded(() => {
+        try {
+          return attach()
+        } catch (error) {
+          return error as Error
+        }
+      }, lose)
+    }
+    const check = () => {
+      const now = () => [attached('tc_ingress', 'lo').programs, clsact('lo'), openFds()]
+      const before = now()
+      let n = 0
+      for (; ; n++) {
+        const result = losing(n)
+        if (!(result instanceof Error)) {
+          result.close()
+          break
+        }
+        expect(result).to.include({ code: 'ENOBUFS', syscall: 'recvfrom' })
+        expect(now(), `${n}: ${result.message}`).to.deep.equal(before)
+      }
+      // Of clsact, what is there, the filter that is made, and that it is.
+      expect(n).to.be.at.least(5)
+    }
+    check()
+    // Beside a filter of the same program, in a clsact of somebody else's.
+    tc('qdisc', 'add', 'dev', 'lo', 'clsact')
+    stage.later(() => tc('qdisc', 'del', 'dev', 'lo', 'clsact'))
+    const other = attachTc(one, 'lo', 'ingress')
+    check()
+    other.close()
   })
 
   it('refuses numbers that are none', () => {
