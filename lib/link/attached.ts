@@ -8,7 +8,7 @@ import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { type Cgroup, withCgroup } from './cgroup'
-import { CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
+import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { type NetworkNamespace, OWN_NAMESPACE, withNamespace } from './netns'
 import type { SockmapHook } from './sockmap'
@@ -39,7 +39,8 @@ type NamespaceHook = 'sk_lookup' | 'flow_dissector'
 
 /**
  * What is attached at a hook, by whomever. Errors: UnsupportedError (the kernel has no such hook); those of the target:
- * ENODEV, ENOENT; EPERM without CAP_NET_ADMIN. Of a sockmap Linux 5.17, of tcx 6.6, of netkit 6.7.
+ * TypeError, RangeError, ENODEV, ENOENT, EBADF, EINVAL, EOPNOTSUPP (a map of another type); EPERM without CAP_NET_ADMIN. Of
+ * a sockmap Linux 5.17, of tcx 6.6, of netkit 6.7.
  */
 export function attached(hook: DeviceHook, device: NetworkInterface): Attached
 export function attached(hook: CgroupHook, cgroup: Cgroup, options?: { readonly effective?: boolean }): Attached
@@ -112,6 +113,20 @@ function atDevice(hook: DeviceHook, device: NetworkInterface): Attached {
 
 type Query = ({ target_fd: number } | { target_ifindex: number }) & { attach_type: number; query_flags?: number }
 
+const NO_NAMESPACE = {
+  EINVAL: 'the file is no network namespace',
+  EBADF: 'the file descriptor is not open',
+}
+
+/** What the kernel says of targets that are none, by the feature. */
+const HINTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  sk_lookup: NO_NAMESPACE,
+  flow_dissector: NO_NAMESPACE,
+  cgroup: CGROUP_HINTS,
+  lsm_cgroup: CGROUP_HINTS,
+  sockmap: { EOPNOTSUPP: 'the map is neither a SOCKMAP nor a SOCKHASH' },
+}
+
 /** How often a list is asked for that grows in between. */
 const MAX_TRIES = 8
 
@@ -122,7 +137,7 @@ function query(
   feature: string,
   more: readonly ('link_ids' | 'prog_attach_flags')[],
 ): Attached {
-  const subject: Subject = { description }
+  const subject: Subject = { description, hint: (_command, code) => HINTS[feature]?.[code] }
   const ask = (count: number): { reply: ProgQueryReply; ids: Uint32Array; links: Uint32Array | undefined } => {
     const arrays = Object.fromEntries(more.map((name) => [name, new Uint32Array(count)]))
     const ids = new Uint32Array(count)

@@ -61,9 +61,9 @@ export abstract class Attachment implements Disposable {
     return this.description
   }
 
-  /** What `info()` tells, for logs. */
+  /** What `info()` tells, for logs (bigints as text); of a closed one its type. */
   toJSON(): object {
-    return this.closed ? { type: this.type, closed: true } : this.info()
+    return this.closed ? { type: this.type, closed: true } : (withoutBigints(this.info()) as object)
   }
 
   [inspect.custom](): string {
@@ -72,4 +72,12 @@ export abstract class Attachment implements Disposable {
 
   /** @internal What `inspect` shows of one that is open. */
   protected abstract headline(): string
+}
+
+/** JSON has no bigints: ids of cgroups, cookies, offsets. */
+function withoutBigints(value: unknown): unknown {
+  if (typeof value === 'bigint') return `${value}`
+  if (Array.isArray(value)) return value.map(withoutBigints)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withoutBigints(each)]))
 }

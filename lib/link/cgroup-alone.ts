@@ -1,10 +1,11 @@
 import { progAttach, progDetach, progQuery } from '../../syscalls/bpf-attach'
+import { KernelError, type Subject } from '../../syscalls/errno'
 import { duplicateFd } from '../../syscalls/fd'
 import { BPF_F_ALLOW_OVERRIDE } from '../../syscalls/uapi-link'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { Handle } from '../handle/handle'
 import type { Attachment } from './attachment'
-import { CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
+import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
 import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from './program'
 
@@ -27,12 +28,14 @@ class CgroupAttachment extends OwnAttachment {
   readonly #hook: CgroupHook
   readonly #where: string
   readonly #mode: Mode
+  readonly #subject: Subject
 
   private constructor(program: KnownProgram, cgroup: Handle, hook: CgroupHook, where: string, mode: Mode) {
     super(program, cgroup)
     this.#hook = hook
     this.#where = where
     this.#mode = mode
+    this.#subject = { description: where, hint: (_command, code) => CGROUP_HINTS[code] }
   }
 
   static make(program: KnownProgram, cgroup: number, hook: CgroupHook, where: string, mode: Mode) {
@@ -46,9 +49,13 @@ class CgroupAttachment extends OwnAttachment {
 
   protected set(program: KnownProgram, first: boolean): void {
     const there = this.#there()
-    // The kernel would replace a program that is there alone.
+    // The kernel would replace whichever program is there alone.
     if (first && there !== undefined) {
       throw refusal('EBUSY', 'BPF_PROG_ATTACH', this.#where, `${programLabel(there)} is attached there already`)
+    }
+    if (!first && there !== this.programId) {
+      const why = 'the program was detached, or replaced by somebody else, or the cgroup is gone'
+      throw refusal('ENOLINK', 'BPF_PROG_ATTACH', this.#where, why)
     }
     const fields = {
       target_fd: this.handle.fd,
@@ -56,23 +63,39 @@ class CgroupAttachment extends OwnAttachment {
       attach_type: ATTACH_TYPES[this.#hook],
       attach_flags: this.#mode === 'override' ? BPF_F_ALLOW_OVERRIDE : 0,
     }
-    progAttach(fields, { description: this.#where })
+    progAttach(fields, this.#subject)
   }
 
   protected undo(): void {
     // Where there is one alone, the kernel would detach any, whichever is named (find_detach_entry in cgroup.c).
     if (this.#there() !== this.programId) return
     const fields = { target_fd: this.handle.fd, attach_bpf_fd: this.programFd, attach_type: ATTACH_TYPES[this.#hook] }
-    progDetach(fields, { description: this.#where })
+    try {
+      progDetach(fields, this.#subject)
+    } catch (error) {
+      // Gone in between.
+      if (!isGone(error)) throw error
+    }
   }
 
   protected check(program: ProgramLike): KnownProgram {
     return checkProgram(program, this.#where, CGROUP_HOOKS[this.#hook])
   }
 
+  /** undefined where no program is there, or the cgroup is no more. */
   #there(): number | undefined {
     const prog_ids = new Uint32Array(1)
     const query = { target_fd: this.handle.fd, attach_type: ATTACH_TYPES[this.#hook], prog_ids }
-    return progQuery(query, { description: this.#where }).count === 0 ? undefined : prog_ids[0]
+    try {
+      return progQuery(query, this.#subject).count === 0 ? undefined : prog_ids[0]
+    } catch (error) {
+      if (isGone(error)) return undefined
+      throw error
+    }
   }
+}
+
+/** ENOENT: of a program that is not there, and of a cgroup that is removed, whose folder is still open. */
+function isGone(error: unknown): boolean {
+  return error instanceof KernelError && error.code === 'ENOENT'
 }

@@ -34,3 +34,9 @@ export const CGROUP_HOOKS = {
 } as const satisfies Partial<Record<AttachTypeName, ProgramTypeName>>
 
 export type CgroupHook = keyof typeof CGROUP_HOOKS
+
+/** What the kernel says of what is no cgroup, or no longer. */
+export const CGROUP_HINTS: Readonly<Record<string, string>> = {
+  EBADF: 'the file descriptor is not that of the folder of a cgroup of version 2',
+  ENOENT: 'the cgroup has been removed',
+}

@@ -4,9 +4,9 @@ import type { Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import type { Attachment } from './attachment'
 import { attachAlone } from './cgroup-alone'
-import { CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
+import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
 import { createLink, type Link } from './link'
-import { type OrderOptions, orderOf } from './order'
+import { ORDER_HINTS, type OrderOptions, orderOf } from './order'
 import { checkProgram, type ProgramLike } from './program'
 
 /** A cgroup of version 2: its folder, or an fd of that. */
@@ -25,8 +25,9 @@ export interface CgroupOptions extends OrderOptions {
 /**
  * Attaches a program to a cgroup: it runs for what the processes in it and below it do.
  *
- * Errors: ENOENT, RangeError (the path is no folder of a cgroup2 file system); EPERM (a program is attached here or above
- * that admits no other); E2BIG (64 are there). Linux 5.7; `place` and `expectedRevision` 6.17.
+ * Errors: ENOENT, ENOTDIR, RangeError (the path is no folder of a cgroup2 file system); EBADF (nor is the fd); EPERM (a
+ * program is attached here or above that admits no other); EBUSY (one is here that would not be alone); E2BIG (64 are
+ * there); EINVAL, ESTALE (the neighbour is not there, `expectedRevision`). Linux 5.7; `place` and `expectedRevision` 6.17.
  */
 export function attachCgroup(
   program: ProgramLike,
@@ -65,8 +66,11 @@ function hint(code: string, ordered: boolean): string | undefined {
     return 'a program is attached to this cgroup, or to one above it, that admits no other, or a capability is missing'
   }
   if (code === 'E2BIG') return 'a cgroup takes 64 programs at a hook'
-  if (code === 'EINVAL' && ordered) return 'an order among the programs of a cgroup came with Linux 6.17'
-  return undefined
+  // Of a neighbour that is not there, too (get_prog_list in kernel/bpf/cgroup.c).
+  if (code === 'EINVAL' && ordered) {
+    return 'the neighbour is not attached there; or the kernel is from before Linux 6.17, and knows no order among the programs of a cgroup'
+  }
+  return CGROUP_HINTS[code] ?? ORDER_HINTS[code]
 }
 
 /** The hook to attach to, once it is certain that the program is for it. */

@@ -27,7 +27,7 @@ export function withNamespace<T>(namespace: NetworkNamespace, use: (fd: number) 
  * Attaches a program to a network namespace, the calling thread's where none is given: of type sk_lookup, which chooses
  * the socket that a packet or connection goes to (64 at most), or of type flow_dissector (one).
  *
- * Errors: ENOENT of a path; EINVAL (the file is no network namespace); E2BIG (no more are admitted); EEXIST (a flow
+ * Errors: ENOENT of a path; EINVAL (the file is no network namespace), EBADF; E2BIG (no more are admitted); EEXIST (a flow
  * dissector is there that no link holds). Linux 5.8; sk_lookup 5.9.
  */
 export function attachNetns(program: ProgramLike, namespace: NetworkNamespace = OWN_NAMESPACE): Link {
@@ -45,4 +45,5 @@ const HINTS: Readonly<Record<string, string>> = {
   E2BIG: 'no more programs are admitted there: 64 of type sk_lookup, one of type flow_dissector',
   EEXIST: 'a flow dissector is attached there, or to the initial namespace, without a link',
   EINVAL: 'the file is no network namespace, or the program was loaded for another place',
+  EBADF: 'the file descriptor is not open',
 }

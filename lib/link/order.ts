@@ -2,6 +2,7 @@ import { checkKind } from '../../syscalls/fd'
 import { BPF_F_AFTER, BPF_F_BEFORE } from '../../syscalls/uapi-link'
 import { BPF_F_LINK } from '../../syscalls/uapi-map'
 import { fdOf } from '../handle/fd-of'
+import { checkU64 } from '../map/attributes'
 import { Attachment } from './attachment'
 import { Link } from './link'
 import type { ProgramLike } from './program'
@@ -25,6 +26,7 @@ export function orderOf({ place, expectedRevision }: OrderOptions): {
   if (expectedRevision !== undefined && typeof expectedRevision !== 'bigint') {
     throw new TypeError(`expectedRevision is the bigint that attached() tells, not ${typeof expectedRevision}`)
   }
+  if (expectedRevision !== undefined) checkU64('expectedRevision', expectedRevision)
   const revision = expectedRevision === undefined ? {} : { expected_revision: expectedRevision }
   if (place === undefined) return { flags: undefined, relative: revision }
   if (place === 'first') return { flags: BPF_F_BEFORE, relative: revision }
@@ -46,4 +48,11 @@ function beside(neighbour: Neighbour, flag: number, revision: { expected_revisio
   const relative_fd = fdOf(neighbour, 'the neighbour')
   checkKind(relative_fd, 'bpf-prog')
   return { flags: flag, relative: { relative_fd, ...revision } }
+}
+
+/** What the kernel says of an order that cannot be. */
+export const ORDER_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'the neighbour is not attached there',
+  ERANGE: 'the neighbour is not attached there, or not where it would have to be',
+  ESTALE: 'what is attached there has changed since (expectedRevision)',
 }

@@ -1,7 +1,7 @@
 import { BPF_NETKIT_PEER, BPF_NETKIT_PRIMARY, BPF_TCX_EGRESS, BPF_TCX_INGRESS } from '../../syscalls/uapi-attach-type'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
-import { type OrderOptions, orderOf } from './order'
+import { ORDER_HINTS, type OrderOptions, orderOf } from './order'
 import { checkProgram, type ProgramLike } from './program'
 
 const TCX = { ingress: BPF_TCX_INGRESS, egress: BPF_TCX_EGRESS } as const
@@ -12,7 +12,8 @@ const NETKIT = { primary: BPF_NETKIT_PRIMARY, peer: BPF_NETKIT_PEER } as const
  * (TCX_NEXT) leaves the decision to the next.
  *
  * Errors: UnsupportedError (before Linux 6.6: `attachTc` does the same through a queueing discipline); ENODEV; EEXIST (the
- * program is there already); ENOENT, ERANGE (the neighbour is not there); ESTALE (`expectedRevision`). Linux 6.6.
+ * program is there already); ENOENT, ERANGE (the neighbour is not there), EINVAL (it is of another kind); ESTALE
+ * (`expectedRevision`). Linux 6.6.
  */
 export function attachTcx(
   program: ProgramLike,
@@ -20,7 +21,8 @@ export function attachTcx(
   direction: 'ingress' | 'egress',
   order: OrderOptions = {},
 ): Link {
-  if (!Object.hasOwn(TCX, direction)) throw new TypeError(`direction is 'ingress' or 'egress', not ${direction}`)
+  if (!Object.hasOwn(TCX, direction))
+    throw new TypeError(`direction is 'ingress' or 'egress', not ${String(direction)}`)
   const { ifindex, label } = resolveInterface(device)
   return attach('tcx', program, ifindex, TCX[direction], `tcx_${direction} on ${label}`, order)
 }
@@ -38,17 +40,15 @@ export function attachNetkit(
   end: 'primary' | 'peer',
   order: OrderOptions = {},
 ): Link {
-  if (!Object.hasOwn(NETKIT, end)) throw new TypeError(`end is 'primary' or 'peer', not ${end}`)
+  if (!Object.hasOwn(NETKIT, end)) throw new TypeError(`end is 'primary' or 'peer', not ${String(end)}`)
   const { ifindex, label } = resolveInterface(device)
   return attach('netkit', program, ifindex, NETKIT[end], `netkit_${end} on ${label}`, order)
 }
 
 const HINTS: Readonly<Record<string, string>> = {
+  ...ORDER_HINTS,
   ENXIO: 'it is no netkit device',
   EACCES: 'it is the peer of a pair: programs of both ends are attached by the primary device',
-  ENOENT: 'the neighbour is not attached there',
-  ERANGE: 'the neighbour is not attached there, or not where it would have to be',
-  ESTALE: 'what is attached there has changed since (expectedRevision)',
 }
 
 function attach(
@@ -62,5 +62,9 @@ function attach(
   const { fd: prog_fd } = checkProgram(program, where, 'sched_cls')
   const { flags, relative } = orderOf(order)
   const fields = { prog_fd, target_ifindex, attach_type, flags, union: { member, ...relative } }
-  return createLink(fields, where, [['attach', member]], (_command, code) => HINTS[code])
+  const hint = (_command: string, code: string) =>
+    code === 'EINVAL' && relative.relative_fd !== undefined
+      ? 'the neighbour is a program of another type, or a link of another kind'
+      : HINTS[code]
+  return createLink(fields, where, [['attach', member]], hint)
 }

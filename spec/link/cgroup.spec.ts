@@ -8,6 +8,7 @@ import {
   attached,
   bpf,
   type CgroupHook,
+  type CgroupOptions,
   ClosedError,
   KernelError,
   Link,
@@ -15,6 +16,7 @@ import {
   type ProgramOptions,
 } from '../../lib'
 import { progAttach, progDetach, progQuery } from '../../syscalls'
+import { BPF_F_ALLOW_OVERRIDE } from '../../syscalls/uapi-link'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { openFds } from '../map/kit'
 import { ownCgroupFolder } from '../support/attach/network'
@@ -327,12 +329,60 @@ describe('programs at cgroups', () => {
       expect(ids(folder, hook)).to.deep.equal([])
     })
 
+    it('takes the place of nobody else, and is not put back', () => {
+      const [first, second, third] = [deny(0), deny(1), deny(2)]
+      using alone = attachCgroup(first, folder, { mode: 'override' })
+      const target_fd = openSync(folder, 'r')
+      const place = (attach_bpf_fd: number) => ({ target_fd, attach_bpf_fd, attach_type: ATTACH_TYPES[hook] })
+      try {
+        progAttach({ ...place(second.fd), attach_flags: BPF_F_ALLOW_OVERRIDE })
+        expect(errorOf(() => alone.update(third, { replacing: first }))).to.include({ code: 'ENOLINK' })
+        expect(ids(folder, hook)).to.deep.equal([second.id])
+        progDetach(place(second.fd))
+        expect(errorOf(() => alone.update(third)).message).to.contain('detached, or replaced by somebody else')
+        expect(ids(folder, hook)).to.deep.equal([])
+      } finally {
+        closeSync(target_fd)
+      }
+    })
+
     it('has no order, and no LSM', () => {
       expect(errorOf(() => attachCgroup(deny(), folder, { mode: 'exclusive', place: 'first' }))).to.be.instanceOf(
         TypeError,
       )
       expect(errorOf(() => attachCgroup(deny(), folder, { mode: 'all' as never }))).to.be.instanceOf(TypeError)
     })
+  })
+
+  it('does not mind that the cgroup is gone', () => {
+    for (const mode of ['multi', 'exclusive', 'override'] as const) {
+      const path = join(folder, mode)
+      mkdirSync(path)
+      const attachment = attachCgroup(deny(0), path, { mode })
+      const fd = openSync(path, 'r')
+      rmdirSync(path)
+      try {
+        const late = errorOf(() => attachCgroup(deny(1), fd, { mode }))
+        expect(late).to.include({ code: 'ENOENT' })
+        expect(late.message).to.contain('the cgroup has been removed')
+        expect(errorOf(() => attached('cgroup_device', fd)).message).to.contain('the cgroup has been removed')
+      } finally {
+        closeSync(fd)
+      }
+      // The kernel lets go of a link a little after the cgroup.
+      if (mode !== 'multi') expect(errorOf(() => attachment.update(deny(1)))).to.include({ code: 'ENOLINK' })
+      expect(attachment.info()).to.include({ type: 'cgroup' })
+      attachment.detach()
+      attachment.detach()
+      attachment.close()
+      expect(attachment.closed).to.equal(true)
+    }
+  })
+
+  it('tells what it is as JSON, which has no bigints', () => {
+    using link = attachCgroup(deny(), folder)
+    const inode = `${statSync(folder).ino}`
+    expect(JSON.parse(JSON.stringify(link))).to.include({ type: 'cgroup', id: link.id, cgroupId: inode })
   })
 
   describe('wrong arguments', () => {
@@ -347,7 +397,27 @@ describe('programs at cgroups', () => {
       expect(code(() => attachCgroup(program, join(folder, 'cgroup.procs')))).to.equal('ENOTDIR')
       expect(errorOf(() => attachCgroup(program, 0))).to.be.instanceOf(RangeError)
       expect(errorOf(() => attached('cgroup_device', '/tmp'))).to.be.instanceOf(RangeError)
+      for (const use of [
+        () => attachCgroup(program, program.fd),
+        () => attachCgroup(program, program.fd, { mode: 'override' }),
+        () => attached('cgroup_device', program.fd),
+      ]) {
+        expect(errorOf(use)).to.include({ code: 'EBADF' })
+        expect(errorOf(use).message).to.contain('not that of the folder of a cgroup')
+      }
       expect(openFds()).to.equal(fds)
+    })
+
+    it('a neighbour that is not there, and a revision that is past', function () {
+      requireLinux(this, 6, 17, 'an order among the programs of a cgroup')
+      const [program, other] = [deny(0), deny(1)]
+      const error = (options: CgroupOptions) =>
+        errorOf(() => attachCgroup(program, folder, options as { place: 'first' }))
+      expect(error({ place: { before: other } }).message).to.match(/^EINVAL: .*: the neighbour is not attached there/)
+      expect(error({ expectedRevision: 99n }).message).to.match(/^ESTALE: .*has changed since \(expectedRevision\)$/)
+      const negative = error({ expectedRevision: -1n })
+      expect(negative).to.be.instanceOf(RangeError)
+      expect(negative.message).to.match(/^-1 cannot be expectedRevision/)
     })
 
     it('a program of another type, for another hook, or that does not tell its hook', () => {
