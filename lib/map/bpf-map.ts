@@ -199,7 +199,8 @@ export abstract class BpfMap implements Disposable {
     if (this.closed) return `${this.description}${shape} closed`
     const { size, lines } = this.#summary(FEW)
     const header = `${this.description}${shape}${size} fd ${this.fd}`
-    return [header, ...lines.map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
+    const note = this.spec.family.note?.split('\n') ?? []
+    return [header, ...[...note, ...lines].map((line) => `  ${line}`)].join(options.compact === true ? ' ' : '\n')
   }
 
   /** @internal What it is and how full, on one line: "HashMap#12 'ports' 3/8". Never throws. */

@@ -5,6 +5,7 @@ export { ArrayOfMaps, type ArrayOfMapsOpenOptions, type ArrayOfMapsOptions } fro
 export type { MapFlag, MapType } from './attributes'
 export { BloomFilter, type BloomFilterCodec, type BloomFilterOptions } from './bloom-filter'
 export { BpfMap, type MapInfo } from './bpf-map'
+export { MapNameError } from './by-name'
 export { CgroupArray, type FdArrayOptions, PerfEventArray, ProgArray } from './fd-array'
 
 export type { ContentOf } from './fillable'
@@ -33,7 +34,7 @@ export {
   TaskStorage,
 } from './local-storage'
 export { MapMismatchError } from './mismatch'
-export { type MapSource, maps, type OpenedMap, type OpenMapOptions, openMap } from './open'
+export { type AnyMapOptions, type MapSource, maps, type OpenedMap, type OpenMapOptions, openMap } from './open'
 export { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
 export type { OuterOpenOptions, OuterOptions } from './outer-options'
 export { PerCpuMaps, type PerCpuMapsOptions, perCpuMaps } from './per-cpu-maps'
@@ -64,7 +65,7 @@ export {
   XskMap,
   type XskMapOptions,
 } from './sockets'
-export type { CreateOptions, MapAttributes, MapBtf, MapSpec, OpenOptions } from './spec'
+export type { CreateOptions, MapAttributes, MapBtf, MapSpec, MapTypes, OpenOptions } from './spec'
 export {
   type BuildIdFrame,
   type StackFrame,

@@ -2,7 +2,7 @@ import { mapInfo } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { flagNames, MAP_FLAGS, MAP_TYPES, mapTypeLabel, permanentFlags } from './attributes'
 import type { BpfMap } from './bpf-map'
-import type { MapAttributes, MapSpec } from './spec'
+import type { MapAttributes, MapSpec, MapTypes } from './spec'
 
 /** A map that is not what it was taken for: the attribute that differs, and both of its values. */
 export class MapMismatchError extends TypeError {
@@ -34,7 +34,13 @@ export function readAttributes(fd: number, subject: Subject): MapAttributes {
     numaNode: undefined,
     name: info.name,
     btf: undefined,
+    types: typesOf(info),
   }
+}
+
+function typesOf({ btf_id, btf_key_type_id, btf_value_type_id }: ReturnType<typeof mapInfo>): MapTypes | undefined {
+  if (btf_id === 0) return undefined
+  return { btfId: btf_id, keyTypeId: btf_key_type_id, valueTypeId: btf_value_type_id }
 }
 
 /** Refuses a map that codecs of these sizes would read wrongly. */

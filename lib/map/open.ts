@@ -2,6 +2,7 @@ import { endianness } from 'node:os'
 import { mapNextId, mapOpenById, mapTryOpenById, objGet } from '../../syscalls/bpf'
 import { KernelError } from '../../syscalls/errno'
 import { checkFd, checkKind, duplicateFd } from '../../syscalls/fd'
+import type { BtfValue } from '../btf'
 import { bytes, type Codec } from '../codec'
 import { Handle } from '../handle/handle'
 import { Arena } from './arena'
@@ -10,6 +11,7 @@ import { ArrayOfMaps } from './array-of-maps'
 import { checkU32, flagNames, MAP_FLAGS, MAP_TYPES, type MapFlag, mapTypeLabel, permanentFlags } from './attributes'
 import { BloomFilter } from './bloom-filter'
 import type { BpfMap } from './bpf-map'
+import { openNamed } from './by-name'
 import { CgroupArray, PerfEventArray, ProgArray } from './fd-array'
 import { HashMap, LpmTrie, LruHashMap } from './hash'
 import { HashOfMaps } from './hash-of-maps'
@@ -22,16 +24,35 @@ import { RawMap } from './raw'
 import { CpuMap, DevMap, DevMapHash } from './redirect'
 import { RingBuf, UserRingBuf } from './ring'
 import { ReuseportSockArray, SockHash, SockMap, XskMap } from './sockets'
-import { type MapAttributes, type MapSpec, mapHandle, type OpenOptions, openFlags } from './spec'
+import {
+  type MapAttributes,
+  type MapCore,
+  type MapSpec,
+  type MapTypes,
+  mapHandle,
+  type OpenOptions,
+  openFlags,
+} from './spec'
 import { BUILD_ID_BYTES, StackTrace } from './stack-trace'
+import { typedBy, UNTYPED, withTypes } from './types'
 
 const LE = endianness() === 'LE'
 
 /** Where a map is to be found. An fd is taken over, once it is certain to be a map's. */
-export type MapSource = { readonly id: number } | { readonly pin: string } | { readonly fd: number }
+export type MapSource =
+  | { readonly id: number }
+  | { readonly pin: string }
+  | { readonly fd: number }
+  | { readonly name: string }
 
-/** What is known of a map that is opened whatever its type; what is not given is read as bytes. */
-export interface OpenMapOptions<K, V> extends OpenOptions {
+/** How to open a map whatever its type. */
+export interface AnyMapOptions extends OpenOptions {
+  /** Bytes where no codecs are given, whatever the map's BTF says. */
+  readonly raw?: boolean
+}
+
+/** What is known of a map that is opened whatever its type; its BTF tells what is not given. */
+export interface OpenMapOptions<K, V> extends AnyMapOptions {
   readonly key?: Codec<K>
   readonly value?: Codec<V>
   /** What the inner maps of an outer map look like; found out from one of them where not given. */
@@ -39,7 +60,7 @@ export interface OpenMapOptions<K, V> extends OpenOptions {
 }
 
 /** Any map, by its class: `if (map instanceof HashMap)` tells the rest. */
-export type OpenedMap<K = Uint8Array, V = Uint8Array> =
+export type OpenedMap<K = BtfValue, V = BtfValue> =
   | HashMap<K, V>
   | LruHashMap<K, V>
   | LpmTrie<K, V>
@@ -75,15 +96,23 @@ export type OpenedMap<K = Uint8Array, V = Uint8Array> =
   | RawMap
 
 /**
- * Opens a map that exists, whatever its type: the class is that of the kernel's type, keys and values are bytes unless
- * codecs are given. By id it needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM, EACCES; MapMismatchError.
+ * Opens a map that exists, whatever its type: the class is that of the kernel's type. Keys and values are read by the codecs
+ * that are given; where none are, by the BTF that the map carries (see `codecOf`), and as bytes where it carries none, with
+ * `raw: true`, and where nothing can be made of it: no CAP_SYS_ADMIN, a struct of open length; `util.inspect` of the map says
+ * why. The inner maps of an outer map are each read by their own. `openMap<Port, Stats>(...)` says what they are, unchecked.
+ *
+ * By id and by name it needs CAP_SYS_ADMIN. A name must be that of one map only: where several have it, the error tells
+ * their ids. Errors: ENOENT, EPERM, EACCES; MapMismatchError; MapNameError.
  */
 export function openMap<K = Uint8Array, V = Uint8Array>(
   source: MapSource,
-  options: OpenMapOptions<K, V> = {},
-): OpenedMap<K, V> {
-  if (typeof source !== 'object' || source === null || !('id' in source || 'pin' in source || 'fd' in source)) {
-    throw new TypeError('openMap takes { id }, { pin } or { fd }, and codecs behind it')
+  options: OpenMapOptions<K, V> & { readonly raw: true },
+): OpenedMap<K, V>
+export function openMap<K = BtfValue, V = BtfValue>(source: MapSource, options?: OpenMapOptions<K, V>): OpenedMap<K, V>
+export function openMap<K, V>(source: MapSource, options: OpenMapOptions<K, V> = {}): OpenedMap<K, V> {
+  const kinds = ['id', 'pin', 'fd', 'name']
+  if (typeof source !== 'object' || source === null || !kinds.some((kind) => kind in source)) {
+    throw new TypeError('openMap takes { id }, { pin } or { fd }, or the { name } of a map, and codecs behind it')
   }
   if ('fd' in source) {
     checkFd(source.fd)
@@ -91,25 +120,33 @@ export function openMap<K = Uint8Array, V = Uint8Array>(
     const subject = { description: `fd ${source.fd}` }
     return specOf(readAttributes(source.fd, subject), source.fd, options).fromFd(source.fd)
   }
-  const handle = 'id' in source ? openId(source.id, options) : openPin(source.pin, options)
-  return adopt(handle, options)
+  return adopt(openSource(source, options), options)
 }
 
 /**
- * Every map of the system, each closed when its step ends: `openMap({ id: map.id })` gives one to keep. Maps that vanish
- * meanwhile are passed over. Needs CAP_SYS_ADMIN. Errors: EPERM. Linux 4.13.
+ * Every map of the system, as `openMap` opens it, each closed when its step ends: `openMap({ id: map.id })` gives one to
+ * keep. Maps that vanish meanwhile are passed over. Needs CAP_SYS_ADMIN. Errors: EPERM. Linux 4.13.
  */
-export function* maps(options: OpenOptions = {}): Generator<OpenedMap, void, undefined> {
+export function maps(
+  options: AnyMapOptions & { readonly raw: true },
+): Generator<OpenedMap<Uint8Array, Uint8Array>, void, undefined>
+export function maps(options?: AnyMapOptions): Generator<OpenedMap, void, undefined>
+export function* maps(options: AnyMapOptions = {}): Generator<OpenedMap, void, undefined> {
   for (let id = mapNextId(0); id !== undefined; id = mapNextId(id)) {
     const fd = mapTryOpenById(id, openFlags(options), { description: `map#${id}` })
     if (fd === undefined) continue
-    const map = adopt<Uint8Array, Uint8Array>(new Handle(fd, `map#${id}`), options)
+    const map = adopt<BtfValue, BtfValue>(new Handle(fd, `map#${id}`), options)
     try {
       yield map
     } finally {
       map.close()
     }
   }
+}
+
+function openSource(source: Exclude<MapSource, { readonly fd: number }>, options: OpenOptions): Handle {
+  if ('id' in source) return openId(source.id, options)
+  return 'pin' in source ? openPin(source.pin, options) : openNamed(source.name, options)
 }
 
 function openId(id: number, options: OpenOptions): Handle {
@@ -137,15 +174,30 @@ function adopt<K, V>(handle: Handle, options: OpenMapOptions<K, V>): OpenedMap<K
 function specOf<K, V>(
   attributes: MapAttributes,
   fd: number,
-  { key, value, inner }: OpenMapOptions<K, V>,
+  { key, value, inner, raw = false }: OpenMapOptions<K, V>,
 ): MapSpec<OpenedMap<K, V>> {
-  return specFor<K, V>(attributes, {
-    // Where no codec is given, K and V are Uint8Array.
-    key: key ?? (bytes(attributes.keySize) as Codec<unknown> as Codec<K>),
-    value: value ?? (bytes(attributes.valueSize) as Codec<unknown> as Codec<V>),
-    inner: inner ?? innerSpec(attributes, fd),
+  const type = mapTypeLabel(attributes.type)
+  const told = { key: key === undefined && WITH_KEYS.has(type), value: value === undefined && WITH_VALUES.has(type) }
+  const typed = raw ? UNTYPED : typedBy(attributes, told)
+  const spec = specFor<K, V>(attributes, {
+    // Where no codec is given, K and V are what BTF says, or Uint8Array.
+    key: key ?? ((typed.key ?? bytes(attributes.keySize)) as Codec<unknown> as Codec<K>),
+    value: value ?? ((typed.value ?? bytes(attributes.valueSize)) as Codec<unknown> as Codec<V>),
+    inner: inner ?? innerSpec(attributes, fd, raw),
   })
+  return typed.note === undefined ? spec : spec.with({ note: typed.note })
 }
+
+/** Types whose keys, and whose values, are what whoever made the map says. */
+const WITH_KEYS: ReadonlySet<string> = new Set([
+  ...['HASH', 'PERCPU_HASH', 'LRU_HASH', 'LRU_PERCPU_HASH', 'LPM_TRIE', 'HASH_OF_MAPS', 'SOCKHASH'],
+  ...['CGROUP_STORAGE', 'PERCPU_CGROUP_STORAGE'],
+])
+const WITH_VALUES: ReadonlySet<string> = new Set([
+  ...['HASH', 'PERCPU_HASH', 'LRU_HASH', 'LRU_PERCPU_HASH', 'LPM_TRIE', 'ARRAY', 'PERCPU_ARRAY'],
+  ...['QUEUE', 'STACK', 'BLOOM_FILTER', 'CGROUP_STORAGE', 'PERCPU_CGROUP_STORAGE'],
+  ...['SK_STORAGE', 'INODE_STORAGE', 'TASK_STORAGE', 'CGRP_STORAGE'],
+])
 
 /** What only some types need, and nobody but the caller or an inner map can tell. */
 interface Contents<K, V> {
@@ -251,7 +303,7 @@ function hashesOf({ mapExtra }: MapAttributes) {
  * What the inner maps of an outer map look like, as the first tells that can be opened; undefined where there is none, or
  * it may not be opened. The kernel keeps the template to itself.
  */
-function innerSpec(attributes: MapAttributes, fd: number): MapSpec | undefined {
+function innerSpec(attributes: MapAttributes, fd: number, raw: boolean): MapSpec | undefined {
   if (attributes.type !== MAP_TYPES.ARRAY_OF_MAPS && attributes.type !== MAP_TYPES.HASH_OF_MAPS) return undefined
   using outer = RawMap.specOf(attributes).adopt(new Handle(duplicateFd(fd), 'an outer map'))
   try {
@@ -260,12 +312,29 @@ function innerSpec(attributes: MapAttributes, fd: number): MapSpec | undefined {
       if (innerFd === undefined) continue
       using inner = new Handle(innerFd, 'an inner map')
       const found = readAttributes(inner.fd, { description: inner.what })
-      const contents = { key: bytes(found.keySize), value: bytes(found.valueSize), inner: undefined }
-      return specFor(found, contents)
+      const spec = withTypes(specOf<BtfValue, BtfValue>(found, inner.fd, { raw }), found.types)
+      return raw ? spec : eachByItsOwn(spec, found.types)
     }
   } catch (error) {
     // A write-only handle, or no CAP_SYS_ADMIN: the ids can still be had.
     if (!(error instanceof KernelError && error.code === 'EPERM')) throw error
   }
   return undefined
+}
+
+/**
+ * Inner maps come from where they like, each with types of its own; one without is read as the first, whose layout the
+ * programs take it to have.
+ */
+function eachByItsOwn(first: MapSpec<OpenedMap>, types: MapTypes | undefined): MapSpec<OpenedMap> {
+  const wrap = (core: MapCore<OpenedMap>): OpenedMap => {
+    const its = core.attributes.types
+    const same =
+      its === undefined ||
+      (its.btfId === types?.btfId && its.keyTypeId === types.keyTypeId && its.valueTypeId === types.valueTypeId)
+    if (same) return first.family.wrap(core)
+    const spec = specOf<BtfValue, BtfValue>(core.attributes, core.handle.fd, {})
+    return spec.family.wrap({ ...core, spec })
+  }
+  return first.with({ wrap })
 }

@@ -29,6 +29,15 @@ export interface MapAttributes {
   /** '' for none. */
   readonly name: string
   readonly btf: MapBtf | undefined
+  /** The types that a map carries which was opened; undefined for none, and in a description. */
+  readonly types?: MapTypes | undefined
+}
+
+/** The types of a map's key and value, by their ids in a BTF object of the kernel's; 0 for none. */
+export interface MapTypes {
+  readonly btfId: number
+  readonly keyTypeId: number
+  readonly valueTypeId: number
 }
 
 /** The BTF types of a map's key and value, by their ids in a BTF object that the caller has loaded. */
@@ -77,6 +86,8 @@ export interface Family<M extends BpfMap> {
   wrap(core: MapCore<M>): M
   /** Makes the map where a plain BPF_MAP_CREATE is not enough; gives the fd. */
   readonly build?: Build
+  /** What `util.inspect` says below the first line. */
+  readonly note?: string | undefined
   /** Further checks on a map that was opened, not made; throws. */
   verify?(map: M): void
 }
@@ -142,9 +153,20 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     }
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)
-    const build = this.family.build ?? createPlain
+    const build: Build = (its, subject) => this.make(its, subject)
     const handle = new Handle(made(build, attributes, { description }, this.family.type), description)
     return wrapOrClose(handle, () => this.family.wrap({ handle, attributes: asMade(attributes, handle), spec: this }))
+  }
+
+  /** @internal BPF_MAP_CREATE, as the family has it; gives the fd. */
+  make(attributes: MapAttributes, subject: Subject): number {
+    return (this.family.build ?? createPlain)(attributes, subject)
+  }
+
+  /** @internal The same description of maps that are wrapped or made otherwise, or have something to say of themselves. */
+  with(changes: Partial<Pick<Family<M>, 'build' | 'wrap' | 'note'>>): MapSpec<M> {
+    const family = { ...this.family, ...changes }
+    return Object.assign(Object.create(MapSpec.prototype), { family, attributes: this.attributes }) as MapSpec<M>
   }
 
   /** Opens a map by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError where it is another kind. */
@@ -158,7 +180,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
   fromPin(path: string, options: OpenOptions = {}): M {
     const fd = objGet(path, openFlags(options), { description: path })
     const handle = new Handle(fd, `${this.family.name} pinned at ${path}`)
-    return wrapOrClose(handle, () => this.#wrap(mapHandle(handle)))
+    return wrapOrClose(handle, () => wrapped(this, mapHandle(handle)))
   }
 
   /**
@@ -172,7 +194,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     verifyShape(this, attributes)
     const handle = new Handle(fd, labelOf(this.family.name, attributes.name))
     try {
-      return this.#wrap(handle)
+      return wrapped(this, handle)
     } catch (error) {
       handle.disown()
       throw error
@@ -181,7 +203,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** Wraps a handle of a map that exists, once it is certain that this description fits; closes it where it does not. */
   adopt(handle: Handle): M {
-    return wrapOrClose(handle, () => this.#wrap(handle))
+    return wrapOrClose(handle, () => wrapped(this, handle))
   }
 
   /** HashMap.spec<u32, u64> 'ports' ×1024 */
@@ -191,14 +213,15 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     const [label, size] = [name === '' ? '' : ` '${name}'`, maxEntries === undefined ? '' : ` ×${maxEntries}`]
     return `${this.family.name}.spec${shape}${label}${size}`
   }
+}
 
-  #wrap(handle: Handle): M {
-    const attributes = readAttributes(handle.fd, { description: handle.what })
-    verifyShape(this, attributes)
-    const map = this.family.wrap({ handle, attributes, spec: this })
-    this.family.verify?.(map)
-    return map
-  }
+/** The map of a handle, once it is certain that the description fits. */
+function wrapped<M extends BpfMap>(spec: MapSpec<M>, handle: Handle): M {
+  const attributes = readAttributes(handle.fd, { description: handle.what })
+  verifyShape(spec, attributes)
+  const map = spec.family.wrap({ handle, attributes, spec })
+  spec.family.verify?.(map)
+  return map
 }
 
 /** Whether `x` is a spec, made by this copy of the library. */
