@@ -1,7 +1,17 @@
-import type { Btf } from '../btf'
+import { type Btf, BtfError } from '../btf'
+import { codecOf as codecOfType } from '../btf/codec'
 import { bytes, type Codec } from '../codec'
 
-/** How a value of a type is read and written: as bytes where the type is not known. */
-export function codecOf(_btf: Btf | undefined, _type: number, size: number): Codec<unknown> {
-  return bytes(size) as Codec<unknown>
+/** How a value of a type is read and written: as its BTF says, or as bytes where that is not told, or of another size. */
+export function codecOf(btf: Btf | undefined, type: number, size: number): Codec<unknown> {
+  const plain = bytes(size) as Codec<unknown>
+  if (btf === undefined || type === 0) return plain
+  try {
+    const codec = codecOfType<unknown>(btf, type)
+    return codec.size === size ? codec : plain
+  } catch (error) {
+    // A type that is only declared, or whose length is open: the object still tells how many bytes there are.
+    if (error instanceof BtfError) return plain
+    throw error
+  }
 }

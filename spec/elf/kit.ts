@@ -1,0 +1,35 @@
+/** What the specs of compiled objects share. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { BpfObject } from '../../lib/elf'
+import { ROOT } from '../support/built'
+import { needs, requireRoot } from '../support/kernel'
+
+/** C sources and, beside them, what clang has made of them (build.sh): specs need no clang. */
+const FIXTURES = join(ROOT, 'spec', 'fixtures')
+
+export function fixture(name: string): string {
+  return join(FIXTURES, `${name}.bpf.o`)
+}
+
+export function bytesOf(name: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(readFileSync(fixture(name)))
+}
+
+export function open(name: string): BpfObject {
+  return BpfObject.open(fixture(name))
+}
+
+/** For a suite that reads objects: guests of `npm run test:kernels` may have none, and they are little-endian. */
+export function needsFixtures(context: Mocha.Context): void {
+  needs(context, existsSync(FIXTURES), 'the objects of spec/fixtures')
+}
+
+/** For one that loads them. */
+export function needsKernel(context: Mocha.Context): void {
+  needsFixtures(context)
+  requireRoot(context)
+}
+
+/** A packet of 14 bytes: an Ethernet header. */
+export const PACKET = new Uint8Array(14)

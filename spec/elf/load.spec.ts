@@ -1,0 +1,312 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { BpfMap } from '../../lib'
+import { ArrayMap, type HashMap, type HashOfMaps, MapMismatchError, u32, VerifierError } from '../../lib'
+import { bpftool, needsBpftool } from '../program/kit'
+import { errorOf } from '../support/error'
+import { eventually, mapIds, useBpffs } from '../support/kernel'
+import { needsKernel, open, PACKET } from './kit'
+
+const dump = (kind: 'map' | 'prog', ...args: string[]) => JSON.parse(bpftool('-j', kind, ...args))
+
+/** What the specs know of the maps of the fixtures. */
+type Outer = HashOfMaps<number, ArrayMap<number>>
+
+describe('BpfObject.load', function () {
+  this.timeout(60_000)
+  const bpffs = useBpffs()
+
+  beforeEach(function () {
+    needsKernel(this)
+  })
+
+  it('links functions of .text, of the own section and of others', () => {
+    using app = open('functions').load()
+    expect(app.programs.sum?.run({ data: PACKET }).retval).to.equal(28 + 29 + 42)
+    expect(app.programs.across?.run({ data: PACKET }).retval).to.equal(42)
+    expect(app.programs).not.to.have.property('optional')
+  })
+
+  it('takes functions as callbacks', () => {
+    using app = open('functions').load()
+    const numbers = app.maps.numbers as ArrayMap<bigint>
+    numbers.setMany([1n, 2n, 3n, 4n].entries())
+    expect(app.programs.each?.run({ data: PACKET }).retval).to.equal(10)
+  })
+
+  it('gives the kernel the names of functions and the lines of the source', function () {
+    needsBpftool(this)
+    using app = open('functions').load()
+    const insns = dump('prog', 'dump', 'xlated', 'id', `${app.programs.sum?.id}`, 'linum') as {
+      proto?: string
+      src?: string
+    }[]
+    const protos = insns.flatMap(({ proto }) => proto ?? [])
+    expect(protos.map((proto) => /(\w+)\(/.exec(proto)?.[1])).to.have.members([
+      'sum',
+      'twice',
+      'twice_and_one',
+      'thrice',
+    ])
+    expect(insns.some(({ src }) => src?.includes('return n * 3'))).to.equal(true)
+  })
+
+  it('makes maps as described, with their BTF, as bpftool sees them', function () {
+    needsBpftool(this)
+    using app = open('maps').load()
+    const shown = dump('map', 'show', 'id', `${app.maps.connections?.id}`)
+    expect(shown).to.include({ type: 'hash', name: 'connections', bytes_key: 8, bytes_value: 8, max_entries: 16 })
+    expect(shown.btf_id).to.be.above(0)
+    expect(app.programs.touch?.run({ data: PACKET }).retval).to.equal(2)
+    const [entry] = dump('map', 'dump', 'id', `${app.maps.connections?.id}`)
+    expect(entry.formatted).to.deep.equal({ key: { address: 0, port: 80, protocol: 0 }, value: 1 })
+    const connections = app.maps.connections as HashMap<unknown, bigint>
+    expect([...connections]).to.deep.equal([[{ address: 0, port: 80, protocol: 0 }, 1n]])
+    expect(app.maps.ring?.maxEntries).to.be.at.least(4096)
+    expect(app.maps.events?.maxEntries).to.be.above(0)
+  })
+
+  it('takes changes to the description', () => {
+    const object = open('maps')
+    const { connections } = object.maps
+    if (connections === undefined) throw new Error('there is no map')
+    connections.maxEntries = 3
+    connections.flags = []
+    using app = object.load()
+    expect(app.maps.connections?.info()).to.deep.include({ maxEntries: 3, flags: [] })
+  })
+
+  it('makes an outer map that is as good as one of our own', () => {
+    type Calls = { by_uid: HashOfMaps<number, HashMap<number, number>>; uid_hits: HashMap<unknown, bigint> }
+    using app = open('uid-syscalls').load() as unknown as { maps: Calls } & Disposable
+    const { by_uid } = app.maps
+    by_uid.set(1000, [
+      [257, 1],
+      [80, 1],
+    ])
+    expect(by_uid.use(1000, (inner) => inner.get(257))).to.equal(1)
+    expect(by_uid.snapshot()).to.deep.equal(
+      new Map([
+        [
+          1000,
+          new Map([
+            [257, 1],
+            [80, 1],
+          ]),
+        ],
+      ]),
+    )
+    using inner = by_uid.createInner()
+    expect(inner.info()).to.include({ type: 'HASH', maxEntries: 64 })
+  })
+
+  it('fills the slots that the source fills: maps in one batch, and programs', () => {
+    using app = open('values').load()
+    const [first, second] = [app.maps.first, app.maps.second] as ArrayMap<number>[]
+    const [byIndex, byKey] = [app.maps.by_index, app.maps.by_key] as [Outer, Outer]
+    expect([...byIndex]).to.deep.equal([
+      [0, first?.id],
+      [2, second?.id],
+    ])
+    expect(new Map(byKey)).to.deep.equal(
+      new Map([
+        [1, second?.id],
+        [3, first?.id],
+      ]),
+    )
+    first?.set(0, 30)
+    second?.set(0, 4)
+    expect(app.programs.read?.run({ data: PACKET }).retval).to.equal(34)
+    expect(app.programs.call?.run({ data: PACKET }).retval).to.equal(6)
+    byIndex.set(2, [[0, 100]])
+    expect(app.programs.read?.run({ data: PACKET }).retval).to.equal(130)
+  })
+
+  it('loads the array of devmaps of the kernel’s documentation', () => {
+    using app = open('devmaps').load()
+    const { inner_map1, inner_map2, outer_map } = app.maps
+    expect([...(outer_map as Outer)].map(([, id]) => id)).to.deep.equal([inner_map1?.id, inner_map2?.id])
+    // The devmap is empty: XDP_DROP is what the program asks for then.
+    expect(app.programs.redirect?.run({ data: PACKET }).retval).to.equal(1)
+  })
+
+  it('takes from the caller what a map of words does not tell', () => {
+    const object = open('tutorial')
+    expect(errorOf(() => object.load()).message).to.match(/'outer_map' holds maps.*inner: \{ outer_map:/)
+    using app = object.load({ inner: { outer_map: ArrayMap.spec({ value: u32, maxEntries: 1 }) } })
+    expect(app.programs.test_func?.run({ data: PACKET }).retval).to.equal(1)
+    const key = new Uint8Array(new Uint32Array([42]).buffer)
+    ;(app.maps.outer_map as HashOfMaps<Uint8Array, ArrayMap<number>>).set(key, [[0, 77]])
+    expect(app.programs.test_func?.run({ data: PACKET }).retval).to.equal(77)
+  })
+
+  it('takes the inner map of iproute2 that its id names', () => {
+    using app = open('iproute2').load()
+    ;(app.maps.map_inner as ArrayMap<Uint8Array>).set(0, new Uint8Array([9, 0, 0, 0]))
+    expect(app.programs.read?.run({ data: PACKET }).retval).to.equal(9)
+  })
+
+  for (const story of ['devmap-array', 'live-config', 'port-stats', 'uid-syscalls']) {
+    it(`loads the program of the story ${story}`, () => {
+      const object = open(story)
+      // One slot a CPU: not so many as the source has room for.
+      if (object.maps.port_stats !== undefined) object.maps.port_stats.maxEntries = 4
+      using app = object.load()
+      expect(Object.keys(app.programs)).to.deep.equal(Object.keys(object.programs))
+    })
+  }
+
+  it('leaves nothing behind when it fails, and shows the line of the source', () => {
+    const fds = readdirSync('/proc/self/fd').length
+    const object = open('pinned')
+    const { refused } = object.programs
+    if (refused === undefined) throw new Error('there is no such program')
+    refused.autoload = true
+    const error = errorOf(() => object.load({ pins: join(bpffs.path, 'half') }))
+    expect(error).to.be.instanceOf(VerifierError)
+    expect(error.message).to.match(/return \*count/)
+    expect(readdirSync(bpffs.path)).not.to.include('half')
+    expect(readdirSync('/proc/self/fd').length).to.equal(fds)
+  })
+
+  it('pins by name, and takes what is pinned with what is in it', () => {
+    const pins = join(bpffs.path, 'app')
+    let inner: number | undefined
+    {
+      using app = open('pinned').load({ pins })
+      const outer = app.maps.pinned_outer as HashOfMaps<number, HashMap<number, number>>
+      outer.set(5, [[1, 2]])
+      outer.delete(1)
+      inner = outer.idOf(5)
+      ;(app.maps.pinned_array as ArrayMap<bigint>).set(1, 9n)
+    }
+    expect(readdirSync(pins)).to.have.members(['pinned_outer', 'pinned_array'])
+    using app = open('pinned').load({ pins })
+    const outer = app.maps.pinned_outer as HashOfMaps<number, HashMap<number, number>>
+    // As they were: what the source puts in is for new maps.
+    expect([...outer]).to.deep.equal([[5, inner]])
+    expect(outer.use(5, (map) => map.get(1))).to.equal(2)
+    expect((app.maps.pinned_array as ArrayMap<bigint>).get(1)).to.equal(9n)
+  })
+
+  it('refuses a pinned map that differs, with the attribute, and leaves it alone', () => {
+    const pins = join(bpffs.path, 'other')
+    {
+      using _ = open('pinned').load({ pins })
+    }
+    const object = open('pinned')
+    const { pinned_array } = object.maps
+    if (pinned_array === undefined) throw new Error('there is no such map')
+    pinned_array.maxEntries = 7
+    const error = errorOf(() => object.load({ pins })) as MapMismatchError
+    expect(error).to.be.instanceOf(MapMismatchError)
+    expect(error).to.include({ attribute: 'maxEntries', expected: 7, actual: 2 })
+    expect(readdirSync(pins)).to.have.members(['pinned_outer', 'pinned_array'])
+  })
+
+  it('uses maps of the caller, which stay open', () => {
+    using own = ArrayMap.create({ value: u32, maxEntries: 4 })
+    expect(errorOf(() => open('functions').load({ maps: { numbers: own } }))).to.include({ attribute: 'valueSize' })
+    expect(errorOf(() => open('functions').load({ maps: { nombers: own } })).message).to.match(/did you mean 'numbers'/)
+    using eight = open('functions').load()
+    {
+      using app = open('functions').load({ maps: { numbers: eight.maps.numbers as BpfMap } })
+      expect(app.maps.numbers).to.equal(eight.maps.numbers)
+    }
+    expect(eight.maps.numbers?.closed).to.equal(false)
+  })
+
+  it('can be done again, and ends all of it', async () => {
+    const object = open('values')
+    let id = 0
+    {
+      using one = object.load()
+      using other = object.load()
+      id = other.maps.first?.id ?? 0
+      expect(one.maps.first?.id).not.to.equal(id)
+      one.close()
+      one.close()
+      expect(one.maps.first?.closed).to.equal(true)
+      expect(other.maps.first?.closed).to.equal(false)
+    }
+    await eventually(() => !mapIds().includes(id), 'the map is gone')
+  })
+})
+
+describe('variables of a loaded object', function () {
+  this.timeout(60_000)
+
+  beforeEach(function () {
+    needsKernel(this)
+  })
+
+  it('begin with what was written to the description', () => {
+    const object = open('globals')
+    const { limit, custom } = object.globals
+    if (limit === undefined || custom === undefined) throw new Error('there are no such variables')
+    limit.value = 1
+    custom.value = 100
+    using app = object.load()
+    const count = () => app.programs.count?.run({ data: PACKET }).retval
+    expect(count()).to.equal(2)
+    // packets is 2, and limit 1.
+    expect(count()).to.equal(1)
+    expect(app.globals.zeros?.value).to.equal(2 * (100 + 12))
+    expect(app.globals.limit?.value).to.equal(1)
+  })
+
+  it('are what programs see, at once, both ways', function () {
+    needsBpftool(this)
+    using app = open('globals').load()
+    const { packets, bytes, range, hidden, enabled } = app.globals
+    if (packets === undefined || range === undefined || hidden === undefined || enabled === undefined) throw new Error()
+    app.programs.count?.run({ data: PACKET })
+    expect(packets.value).to.equal(1n)
+    expect(bytes?.value).to.equal(1014n)
+    expect(range.value).to.deep.equal({ from: 80, to: 443, hits: 1 })
+    packets.value = 41n
+    range.value = { from: 1, to: 2, hits: 10 }
+    app.programs.count?.run({ data: PACKET })
+    expect(packets.value).to.equal(42n)
+    expect(range.value).to.deep.equal({ from: 1, to: 2, hits: 11 })
+    // hidden + 'e' + sign + ON + enabled
+    const peek = () => app.programs.peek?.run({ data: PACKET }).retval
+    expect(peek()).to.equal(-9 + 101 - 3 + 1 + 1)
+    enabled.value = false
+    hidden.value = 0
+    expect(peek()).to.equal(101 - 3 + 1)
+    const [{ formatted }] = dump('map', 'dump', 'id', `${app.maps['.data']?.id}`)
+    const [variables] = Object.values(formatted.value) as { [name: string]: unknown }[][]
+    expect(Object.assign({}, ...(variables ?? []))).to.deep.include({ hidden: 0, enabled: false })
+  })
+
+  it('are constant in .rodata, which is frozen', () => {
+    using app = open('globals').load()
+    expect(app.maps['.rodata']?.info().frozen).to.equal(true)
+    expect(app.maps['.rodata.fixed']?.info().frozen).to.equal(true)
+    const { limit } = app.globals
+    expect(
+      errorOf(() => {
+        if (limit !== undefined) limit.value = 9
+      }).message,
+    ).to.match(/limit: constants are frozen/)
+    expect(limit?.value).to.equal(5)
+  })
+
+  it('refuse what does not fit, and use after the end', () => {
+    const app = open('globals').load()
+    try {
+      const { custom } = app.globals
+      if (custom === undefined) throw new Error()
+      expect(errorOf(() => (custom.value = -1))).to.be.instanceOf(RangeError)
+      expect(errorOf(() => (custom.value = 'x'))).to.be.instanceOf(TypeError)
+      expect(custom.value).to.equal(11)
+      expect(errorOf(() => (custom.codec = { ...custom.codec, size: 3 }))).to.be.instanceOf(RangeError)
+      app.close()
+      expect(errorOf(() => custom.value).name).to.equal('ClosedError')
+    } finally {
+      app.close()
+    }
+  })
+})
