@@ -74,7 +74,7 @@ export function answerAt(insns: Buffer, offset: number): { value: bigint; width?
 // The kinds of BTF, as Documentation/bpf/btf.rst numbers them.
 export const KIND = {
   ...{ int: 1, ptr: 2, array: 3, struct: 4, union: 5, enum: 6, fwd: 7, typedef: 8, volatile: 9, const: 10 },
-  ...{ func: 12, func_proto: 13, enum64: 19 },
+  ...{ func: 12, func_proto: 13, float: 16, enum64: 19 },
 } as const
 
 /** A type as it stands in BTF: kind and kind_flag, vlen, size or type, and the words that follow. Strings are names. */

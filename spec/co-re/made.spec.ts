@@ -342,6 +342,17 @@ describe('relocations to types made by hand', () => {
       expect(Buffer.from(insns).readInt32LE(4)).to.equal(16)
     })
 
+    it('that were structs may be unions, and what is in them elsewhere', () => {
+      const inner = (kind: 'struct' | 'union', at: number) => anonymous(kind, 16, ['b', 1, at])
+      const { insns } = relocated({
+        local: [U32, { ...inner('struct', 32), name: 'i' }, struct('s', 16, ['a', 2, 0])],
+        target: [U32, { ...inner('union', 64), name: 'j' }, struct('s', 32, ['a', 2, 128])],
+        insns: MOV(4),
+        relocation: asks('field_byte_offset', 3, '0:0:0'),
+      })
+      expect(Buffer.from(insns).readInt32LE(4)).to.equal(16 + 8)
+    })
+
     it('of arrays whose length is open have any index, where they are the last', () => {
       const own = [U32, arrayOf(1, 0), struct('s', 4, ['n', 1, 0], ['list', 2, 32])]
       const its = (...members: [string, number, number][]): Case => ({
@@ -351,6 +362,8 @@ describe('relocations to types made by hand', () => {
       const value = (made: { insns: Uint8Array }) => Buffer.from(made.insns).readInt32LE(4)
       expect(value(relocated(its(['list', 2, 64])))).to.equal(8 + 32)
       expect(value(relocated(its(['list', 4, 64], ['n', 1, 512])))).to.equal(8 + 32)
+      const closed = relocated({ ...its(), target: [U32, arrayOf(1, 4), struct('s', 24, ['list', 2, 64])] })
+      expect(closed.poisoned[0]?.reason).to.contain('has an array of 4 there')
       const { poisoned } = relocated(its(['list', 2, 64], ['n', 1, 64]))
       expect(poisoned[0]).to.deep.equal({
         ...{ slot: 0, kind: 'field_byte_offset', what: 'struct s.list[8]' },
