@@ -8,6 +8,7 @@ import { startRawPeer } from './peers/raw'
 import { markdownTable, textReport } from './report'
 import { allocation } from './suites/allocation'
 import { asm } from './suites/asm'
+import { btf } from './suites/btf'
 import { bulk } from './suites/bulk'
 import { elements } from './suites/elements'
 import { mapInMap } from './suites/map-in-map'
@@ -15,7 +16,7 @@ import { programs } from './suites/programs'
 import { startup } from './suites/startup'
 import type { Peers, Suite } from './suites/suite'
 
-const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, programs, startup]
+const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, programs, btf, startup]
 
 const USAGE = `npm run bench -- [filter ...] [options]
 

@@ -1,0 +1,73 @@
+/**
+ * What the kernel's types cost, of which there are more than a hundred thousand: to open them and find one by its name,
+ * and to find as many as a program with CO-RE relocations may ask for.
+ */
+import { readFileSync } from 'node:fs'
+import { Btf } from '../../lib'
+import { atMost, type Benchmark, fasterThan, peerSide, timed } from '../harness'
+import { startBtfPeer } from '../peers/btf'
+import type { Suite } from './suite'
+
+const PATH = '/sys/kernel/btf/vmlinux'
+
+/** Times that it is opened in one round. */
+const OPENED = 4
+
+const NAMES = 500
+
+export const btf: Suite = { names: ['btf open', 'btf find'], benchmarks }
+
+async function* benchmarks(): AsyncGenerator<Benchmark> {
+  const libbpf = await startBtfPeer()
+  const names = namesFarApart()
+  try {
+    yield {
+      name: 'btf open',
+      what: "the kernel's BTF from its file, and a struct in it by its name (C: libbpf)",
+      rounds: 21,
+      baseline: 'C',
+      sides: [
+        peerSide('C', libbpf, OPENED, (c) => (n) => c.run('btf_open', n)),
+        { name: 'ebpf-ts', operations: OPENED, round: (n) => timed(() => open(n)) },
+      ],
+      goals: [atMost(2, 'ebpf-ts', 'C')],
+    }
+    yield {
+      name: 'btf find',
+      what: 'each of 500 structs by its name, in BTF that is open; nothing of ours is indexed before (C: libbpf)',
+      rounds: 21,
+      baseline: 'C',
+      sides: [
+        peerSide('C', libbpf, NAMES, (c) => (n) => c.run('btf_find', n)),
+        {
+          name: 'ebpf-ts',
+          operations: NAMES,
+          round: () => {
+            const fresh = Btf.parse(readFileSync(PATH))
+            return timed(() => find(fresh, names))
+          },
+        },
+      ],
+      goals: [fasterThan('C', 'ebpf-ts', 10)],
+    }
+  } finally {
+    if (typeof libbpf !== 'string') libbpf[Symbol.dispose]()
+  }
+}
+
+function open(times: number): void {
+  for (let i = 0; i < times; i++) find(Btf.parse(readFileSync(PATH)), ['task_struct'])
+}
+
+function find(from: Btf, names: readonly string[]): void {
+  for (const name of names) if (from.find(name, 'struct') === undefined) throw new Error(`there is no struct ${name}`)
+}
+
+/** Every k-th struct that has a name, as in peers/btf.c. */
+function namesFarApart(): string[] {
+  const named = [...Btf.kernel().types('struct')].filter(({ name }) => name !== '')
+  return Array.from(
+    { length: NAMES },
+    (_, i) => (named[Math.floor((i * named.length) / NAMES)] as { name: string }).name,
+  )
+}
