@@ -83,14 +83,17 @@ export function linkNextId(id: number): number | undefined {
   return result < 0 ? undefined : readNextId(attr)
 }
 
-/** BPF_LINK_GET_FD_BY_ID. Needs CAP_SYS_ADMIN. The caller owns the fd. Errors: ENOENT, EPERM. */
+/**
+ * BPF_LINK_GET_FD_BY_ID. Needs CAP_SYS_ADMIN. The caller owns the fd. Errors: ENOENT, EPERM; EAGAIN (the link has its id,
+ * and is not attached yet: bpf_link_by_id in kernel/bpf/syscall.c).
+ */
 export function linkOpenById(id: number, subject?: Subject): number {
   return settleFd(call(BPF_LINK_GET_FD_BY_ID, packLinkGetFdById, { link_id: id }, { subject }).result)
 }
 
-/** The same for an id that may be gone by now: then undefined. */
+/** The same for an id that may be gone by now, or whose link is not there yet: then undefined. */
 export function linkTryOpenById(id: number, subject?: Subject): number | undefined {
-  const options = { subject, mayFail: ['ENOENT'] }
+  const options = { subject, mayFail: ['ENOENT', 'EAGAIN'] }
   const { result } = call(BPF_LINK_GET_FD_BY_ID, packLinkGetFdById, { link_id: id }, options)
   return result < 0 ? undefined : settleFd(result)
 }

@@ -175,7 +175,8 @@ function decodeIter(iter: NonNullable<KernelLinkInfo['iter']>, fd: number, subje
   return {
     type: 'iter',
     target,
-    mapId: of('bpf_map_elem') || of('bpf_sk_storage_map') || of('sockmap') ? iter.map.map_id : undefined,
+    // It has a place of its own, which reads 0 where there is no map.
+    mapId: iter.map.map_id === 0 ? undefined : iter.map.map_id,
     cgroupId: target === 'cgroup' ? iter.cgroup.cgroup_id : undefined,
     threadId: of('task') ? iter.task.tid : undefined,
     processId: of('task') ? iter.task.pid : undefined,

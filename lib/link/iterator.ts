@@ -8,10 +8,11 @@ import { checkKnown } from '../features/names'
 import { unsupportedOr } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
-import { checkU32 } from '../map/attributes'
 import { type Cgroup, withCgroup } from './cgroup'
+import type { LinkInfo } from './info'
 import { Link } from './link'
 import { loadedFor } from './loaded-for'
+import { checkPid } from './pid'
 import { checkProgram, type ProgramLike } from './program'
 import { readAll, streamOf } from './reading'
 
@@ -31,41 +32,61 @@ export type IteratorTarget =
  * for: it is run when the link is read, once for each object of the kind (a task, a map, an entry), and writes text by
  * bpf_seq_write or bpf_seq_printf. Without a target it goes through all of them.
  *
- * Errors: TypeError (a program of another type or attach type); UnsupportedError; EBADF (this iterator needs a map),
- * EINVAL (it takes no such target, or a map of another type), E2BIG (a process or cgroup before Linux 6.1), ESRCH (no such process), EACCES (the program reads more of
- * the map's keys or values than there is), EPERM. Linux 5.8.
+ * Errors: TypeError (a program of another type or attach type; a target that this iterator does not take);
+ * UnsupportedError; EBADF (this iterator needs a map), EINVAL (it takes no such target, or a map of another type), E2BIG (a
+ * process or cgroup before Linux 6.1), ESRCH (no such process), EACCES (the program reads more of the map's keys or values
+ * than there is), EPERM. Linux 5.8.
  */
 export function attachIterator(program: ProgramLike, target?: IteratorTarget): IteratorLink {
   const known = checkProgram(program, 'an iterator', 'tracing')
   loadedFor(known, 'an iterator', ['trace_iter'], 'trace_iter')
-  const create = (info?: IterInfo): IteratorLink => {
+  const create = (info?: IterInfo, fits?: (info: IterLinkInfo) => boolean): IteratorLink => {
     const union = info && ({ member: 'iter', iter_info: packIterInfo(info) } as const)
     const subject = { description: 'an iterator', hint: (_command: string, code: string) => iterHint(code, target) }
+    let link: IteratorLink
     try {
-      return IteratorLink.over(linkCreate({ prog_fd: known.fd, attach_type: BPF_TRACE_ITER, union }, subject))
+      link = IteratorLink.over(linkCreate({ prog_fd: known.fd, attach_type: BPF_TRACE_ITER, union }, subject))
     } catch (error) {
       throw unsupportedOr(error, () => [['attach', 'iter']])
     }
+    try {
+      const made = link.info() as IterLinkInfo
+      if (fits === undefined || fits(made)) return link
+      const given = Object.keys(target ?? {}).join(', ')
+      throw new TypeError(`${known.description} goes through '${made.target}', which takes no { ${given} }`)
+    } catch (error) {
+      link.close()
+      throw error
+    }
   }
+  // An iterator without targets takes any, and goes through everything. And the targets are one union: the number of a
+  // thread would be read as a map's fd, and that as a thread (bpf_iter_link_attach in kernel/bpf/bpf_iter.c).
   if (target === undefined) return create()
-  if (typeof target !== 'object' || target === null) throw new TypeError('the target of an iterator is such as { map }')
+  if (typeof target !== 'object' || target === null) throw new TypeError(`the target of an iterator is ${TARGETS}`)
   if ('map' in target) {
     const map_fd = fdOf(target.map, 'map')
     checkKind(map_fd, 'bpf-map')
-    return create({ map_fd })
+    return create({ map_fd }, ({ mapId }) => mapId !== undefined)
   }
   if ('cgroup' in target) {
     const { order = 'descendants-pre' } = target
     checkKnown('order of cgroups', order, Object.keys(CGROUP_ORDERS))
-    return withCgroup(target.cgroup, (cgroup_fd) => create({ order: CGROUP_ORDERS[order], cgroup_fd }))
+    const fits = ({ cgroupId }: IterLinkInfo) => cgroupId !== undefined
+    return withCgroup(target.cgroup, (cgroup_fd) => create({ order: CGROUP_ORDERS[order], cgroup_fd }, fits))
   }
+  const ofTasks = ({ processId }: IterLinkInfo) => processId !== undefined
   if ('pid' in target) {
-    checkU32('pid', target.pid, 1)
-    return create({ pid: target.pid })
+    checkPid('pid', target.pid)
+    return create({ pid: target.pid }, ofTasks)
   }
-  checkU32('thread', target.thread, 1)
-  return create({ tid: target.thread })
+  if (!('thread' in target)) throw new TypeError(`the target of an iterator is ${TARGETS}`)
+  checkPid('thread', target.thread)
+  return create({ tid: target.thread }, ofTasks)
 }
+
+type IterLinkInfo = Extract<LinkInfo, { readonly type: 'iter' }>
+
+const TARGETS = '{ map }, { cgroup }, { pid } or { thread }'
 
 function iterHint(code: string, target: IteratorTarget | undefined): string | undefined {
   switch (code) {
@@ -114,10 +135,15 @@ export class IteratorLink extends Link {
 
   /**
    * The same as a stream, off the event loop's thread: of Buffers, or of strings with `encoding`. It has an fd of its own,
-   * which ends with it: read it to its end, or `destroy()` it. Errors come as its 'error' event.
+   * which ends with it: read it to its end, or `destroy()` it. Errors: EMFILE; TypeError; those of reading come as its
+   * 'error' event.
    */
   stream(options: { readonly encoding?: BufferEncoding | undefined } = {}): Readable {
-    return streamOf(this.#open(), this.#reading(), options.encoding)
+    const { encoding } = options
+    if (encoding !== undefined && !Buffer.isEncoding(encoding)) {
+      throw new TypeError(`encoding is a name such as 'utf8', not ${JSON.stringify(encoding)}`)
+    }
+    return streamOf(this.#open(), this.#reading(), encoding)
   }
 
   #open(): Handle {

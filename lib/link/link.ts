@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { objGet, objPin } from '../../syscalls/bpf'
 import {
   type LinkCreateFields,
@@ -30,6 +31,7 @@ export class Link extends Attachment {
   readonly type: LinkType | `type ${number}`
   /** What it is attached to, as it was found: "veth0". Kept, as a detached link no longer tells. */
   readonly #target: string
+  /** Absolute: the working directory may be another one by the time of `unpin`. */
   #pinnedAt: string | undefined
   readonly #subject: Subject
 
@@ -61,16 +63,17 @@ export class Link extends Attachment {
     }
   }
 
-  /** Opens a link by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM. Linux 5.8. */
+  /** Opens a link by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EAGAIN (it is being made), EPERM. Linux 5.8. */
   static fromId(id: number): Link {
     checkU32('id', id, 1)
-    return Link.adopt(linkOpenById(id, { description: `link#${id}` }))
+    const hint = (_command: string, code: string) => (code === 'EAGAIN' ? 'the link is just being made' : undefined)
+    return Link.adopt(linkOpenById(id, { description: `link#${id}`, hint }))
   }
 
   /** Opens the link pinned at a path. Errors: ENOENT, EACCES; TypeError where something else is pinned there. */
   static fromPin(path: string): Link {
     const link = Link.adopt(objGet(path, 0, { description: path }))
-    link.#pinnedAt = path
+    link.#pinnedAt = resolve(path)
     return link
   }
 
@@ -134,7 +137,7 @@ export class Link extends Attachment {
   pin(path: string): void {
     const hint = (_command: string, code: string) => pinHint(path, code)
     objPin(path, this.fd, { description: `${this.description} at ${path}`, hint })
-    this.#pinnedAt = path
+    this.#pinnedAt = resolve(path)
   }
 
   /**
@@ -144,7 +147,7 @@ export class Link extends Attachment {
   unpin(path: string | undefined = this.#pinnedAt): boolean {
     if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
     const was = removePin(path)
-    if (path === this.#pinnedAt) this.#pinnedAt = undefined
+    if (resolve(path) === this.#pinnedAt) this.#pinnedAt = undefined
     return was
   }
 
@@ -162,7 +165,7 @@ export class Link extends Attachment {
 
 /**
  * Every link of the system, each closed when its step ends: `Link.fromId(link.id)` gives one to keep. Links that vanish
- * meanwhile are passed over. Needs CAP_SYS_ADMIN. Errors: EPERM. Linux 5.8.
+ * meanwhile are passed over, and those that are being made. Needs CAP_SYS_ADMIN. Errors: EPERM. Linux 5.8.
  */
 export function* links(): Generator<Link, void, undefined> {
   for (let id = linkNextId(0); id !== undefined; id = linkNextId(id)) {

@@ -28,6 +28,9 @@ export interface NetfilterOptions {
  * EOPNOTSUPP (`defrag` without nf_defrag_ipv4 or nf_defrag_ipv6). Linux 6.4.
  */
 export function attachNetfilter(program: ProgramLike, options: NetfilterOptions): Link {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError("a hook is told by { family: 'ipv4', hook: 'input', priority: 0 }")
+  }
   const { family, hook, priority, defrag = false } = options
   if (!Object.hasOwn(FAMILIES, family)) throw new TypeError(`family is 'ipv4' or 'ipv6', not ${String(family)}`)
   if (!Object.hasOwn(NETFILTER_HOOKS, hook)) {

@@ -1,11 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { PERF_TYPE_SOFTWARE, SOFTWARE_EVENTS, type SoftwareEvent } from '../../syscalls/perf-event'
 import { onlineCpuIds } from '../cpu/online'
+import { possibleCpuIds } from '../cpu/possible'
 import { checkKnown } from '../features/names'
 import { checkU32, checkU64 } from '../map/attributes'
 import { Attachment, type UpdateOptions } from './attachment'
 import { attachToEvent, type Cookie, type EventLink, type EventTarget } from './event'
+import { checkCpu, checkPid } from './pid'
 import { checkProgram, type ProgramLike, programLabel } from './program'
-import { checkPid } from './uprobe'
 
 /** What is counted: an event of the kernel by its name, or any by the numbers of struct perf_event_attr. */
 export type CountedEvent =
@@ -48,12 +50,13 @@ export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions)
   const event = eventOf(options)
   const sampling = samplingOf(options)
   const { cpu, pid, cookie } = options
-  checkPid(pid)
-  if (cpu !== undefined) checkU32('cpu', cpu)
+  if (pid !== undefined) checkPid('pid', pid)
+  if (cpu !== undefined) checkCpu(cpu)
   const known = checkProgram(program, `perf_event ${event.name}`, 'perf_event')
   const attach = (on: { readonly cpu: number; readonly pid: number }, target: string): EventLink => {
     const fields = { type: event.type, config: event.config, ...sampling, ...on }
-    const where: EventTarget = { fields, kind: 'event', target, cookie, hint: (_command, code) => sampleHint(code) }
+    const hint = (command: string, code: string) => sampleHint(command, code, sampling.frequency, cpu)
+    const where: EventTarget = { fields, kind: 'event', target, cookie, hint }
     return attachToEvent(known, where)
   }
   const name = `perf_event ${event.name}`
@@ -64,9 +67,22 @@ export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions)
     for (const cpu of onlineCpuIds()) events.push(attach({ cpu, pid: -1 }, `${name} on CPU ${cpu}`))
     return new PerfEvents(events, name)
   } catch (error) {
-    for (const each of events) each.close()
+    closeAll(events)
     throw error
   }
+}
+
+/** All of them, also where one fails. */
+function closeAll(events: readonly EventLink[]): void {
+  const errors: unknown[] = []
+  for (const event of events) {
+    try {
+      event.close()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
 }
 
 /** A program at an event of each CPU: one attachment of several, which end together. */
@@ -102,7 +118,7 @@ export class PerfEvents extends Attachment {
   }
 
   override close(): void {
-    for (const event of this.events) event.close()
+    closeAll(this.events)
   }
 
   get description(): string {
@@ -140,12 +156,27 @@ function samplingOf({ frequency, period }: PerfEventOptions): { frequency?: numb
     throw new TypeError('say when the program is run: by frequency (times a second) or by period (events), one of them')
   }
   const [what, value] = frequency === undefined ? (['period', period] as const) : (['frequency', frequency] as const)
-  checkU64(what, value as number)
+  if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${typeof value}`)
+  checkU64(what, value)
   if (value === 0) throw new RangeError(`0 cannot be ${what}: the program would never be run`)
-  return { [what]: value as number }
+  return { [what]: value }
 }
 
-function sampleHint(code: string): string | undefined {
-  if (code !== 'EINVAL') return undefined
-  return 'the frequency is above kernel.perf_event_max_sample_rate, or there is no such event, CPU or kind of sampling'
+function sampleHint(command: string, code: string, frequency?: number, cpu?: number): string | undefined {
+  if (command !== 'perf_event_open' || code !== 'EINVAL') return undefined
+  if (cpu !== undefined && !possibleCpuIds().includes(cpu)) return `this machine has no CPU ${cpu}`
+  const most = frequency === undefined ? Number.POSITIVE_INFINITY : maxSampleRate()
+  if (frequency !== undefined && frequency > most) {
+    return `${frequency} times a second is more than kernel.perf_event_max_sample_rate allows (${most})`
+  }
+  return 'there is no such event, or no such kind of sampling'
+}
+
+function maxSampleRate(): number {
+  try {
+    return Number(readFileSync('/proc/sys/kernel/perf_event_max_sample_rate', 'latin1'))
+  } catch {
+    // No /proc: the setting cannot be told apart from other causes.
+    return Number.POSITIVE_INFINITY
+  }
 }

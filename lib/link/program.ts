@@ -35,6 +35,10 @@ export function checkProgram(program: ProgramLike, where: string, ...types: read
 }
 
 function look(program: ProgramLike): KnownProgram {
+  if (typeof program !== 'number' && (typeof program !== 'object' || program === null)) {
+    const given = program === null ? 'null' : typeof program
+    throw new TypeError(`program is a Program, or the fd of one, not ${given}`)
+  }
   const fd = fdOf(program, 'program')
   if (program instanceof Program) {
     const { id, type, description, expectedAttachType } = program

@@ -4,7 +4,7 @@ import { KernelError } from '../../syscalls/errno'
 import { attachToSocket, detachFromSocket, type SocketProgramKind, socketCookie } from '../../syscalls/socket'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import type { Attachment } from './attachment'
-import { OwnAttachment } from './own'
+import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike } from './program'
 
 /** A socket of Node's, open and bound or connected; or its fd, where something else has made it. */
@@ -14,9 +14,11 @@ const TYPES = { filter: ['socket_filter'], reuseport: ['sk_reuseport', 'socket_f
 
 /**
  * Attaches a program of type socket_filter to a socket: it returns how many bytes of a packet the socket gets, 0 for none.
- * It takes the place of a filter that is there. Without `close()` it stays as long as the socket does.
+ * It takes the place of a filter that is there; `close()` of an attachment whose place was taken in this thread does not
+ * touch the other. Without `close()` it stays as long as the socket does.
  *
- * Errors: ENOTSOCK; EPERM (the filter is locked: SO_LOCK_FILTER); ENOMEM (net.core.optmem_max). Linux 3.19.
+ * Errors: TypeError (no socket; a program of another type); RangeError (a socket that is closed, or not bound yet); EPERM
+ * (the filter is locked: SO_LOCK_FILTER); ENOMEM (net.core.optmem_max). Linux 3.19; knowing a socket again, 4.12.
  */
 export function attachSocket(program: ProgramLike, socket: SocketLike): Attachment {
   return SocketAttachment.make(program, socket, 'filter')
@@ -27,7 +29,8 @@ export function attachSocket(program: ProgramLike, socket: SocketLike): Attachme
  * selects the socket from a REUSEPORT_SOCKARRAY, or of type socket_filter, which returns its index in the group. It takes
  * the place of one that is there. Without `close()` it stays as long as the group does.
  *
- * Errors: EINVAL (the socket is of no such group); ENOTSOCK. Linux 4.5, sk_reuseport 4.19.
+ * Errors: TypeError (no socket; a program of another type); RangeError (a socket that is closed, or not bound yet); EINVAL
+ * (the socket is of no such group). Linux 4.5, sk_reuseport 4.19.
  */
 export function attachReuseport(program: ProgramLike, socket: SocketLike): Attachment {
   return SocketAttachment.make(program, socket, 'reuseport')
@@ -39,6 +42,8 @@ class SocketAttachment extends OwnAttachment {
   readonly #socket: SocketLike
   /** Of the socket: its fd may belong to another one by the time that it is needed. */
   readonly #cookie: bigint
+  readonly #key: string
+  readonly #mark = Symbol()
 
   private constructor(program: KnownProgram, socket: SocketLike, kind: SocketProgramKind, cookie: bigint) {
     super(program)
@@ -46,6 +51,8 @@ class SocketAttachment extends OwnAttachment {
     this.#kind = kind
     this.#socket = socket
     this.#cookie = cookie
+    this.#key = `${kind} ${cookie}`
+    collected.register(this, { key: this.#key, mark: this.#mark })
   }
 
   static make(program: ProgramLike, socket: SocketLike, kind: SocketProgramKind): SocketAttachment {
@@ -62,15 +69,21 @@ class SocketAttachment extends OwnAttachment {
     return fd === undefined ? `${this.type}, gone` : nameOf(this.#kind, fd)
   }
 
-  protected set(program: KnownProgram): void {
+  protected set(program: KnownProgram, first: boolean): void {
     const fd = this.#fd()
     if (fd === undefined) throw new RangeError('the socket is closed')
+    if (!first && last.get(this.#key) !== this.#mark) {
+      throw refusal('ENOLINK', 'update', this.description, 'another attachment of this process has taken its place')
+    }
     attachToSocket(fd, this.#kind, program.fd, { description: nameOf(this.#kind, fd), hint })
+    last.set(this.#key, this.#mark)
   }
 
   protected undo(): void {
+    const isLast = last.get(this.#key) === this.#mark
+    forget({ key: this.#key, mark: this.#mark })
     const fd = this.#fd()
-    if (fd === undefined) return
+    if (fd === undefined || !isLast) return
     try {
       detachFromSocket(fd, this.#kind, { description: nameOf(this.#kind, fd), hint })
     } catch (error) {
@@ -85,10 +98,34 @@ class SocketAttachment extends OwnAttachment {
 
   /** The socket's, as long as it is the same. */
   #fd(): number | undefined {
-    const fd = socketFd(this.#socket)
+    let fd: number | undefined
+    try {
+      fd = socketFd(this.#socket)
+    } catch {
+      // An object that has closed its socket has no fd any more, and may say so by an error, or by a number that is none.
+      return undefined
+    }
     return fd === undefined || socketCookie(fd) !== this.#cookie ? undefined : fd
   }
 }
+
+/**
+ * Which attachment a socket got last, by kind and cookie: the kernel does not tell which program a socket has, and detaches
+ * whichever it is. One whose program was replaced by another of this thread has nothing left to undo.
+ */
+const last = new Map<string, symbol>()
+
+interface Entry {
+  readonly key: string
+  readonly mark: symbol
+}
+
+function forget({ key, mark }: Entry): void {
+  if (last.get(key) === mark) last.delete(key)
+}
+
+/** Those that were left to their sockets. */
+const collected = new FinalizationRegistry<Entry>(forget)
 
 function nameOf(kind: SocketProgramKind, fd: number): string {
   return kind === 'filter' ? `socket fd ${fd}` : `reuseport group of socket fd ${fd}`

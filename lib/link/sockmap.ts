@@ -1,16 +1,16 @@
-import { mapInfo } from '../../syscalls/bpf'
-import { progAttach, progDetach } from '../../syscalls/bpf-attach'
+import { progAttach, progDetach, progQuery } from '../../syscalls/bpf-attach'
 import { KernelError } from '../../syscalls/errno'
-import { checkKind, duplicateFd } from '../../syscalls/fd'
+import { duplicateFd } from '../../syscalls/fd'
 import { BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_SOCKMAP } from '../../syscalls/uapi-map'
 import { ATTACH_TYPES, type AttachTypeName, type ProgramTypeName } from '../../syscalls/uapi-names'
 import { unsupportedOr } from '../features/unsupported'
-import { fdOf, type HasFd } from '../handle/fd-of'
+import type { HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
 import { mapTypeLabel } from '../map/attributes'
 import type { Attachment } from './attachment'
 import { createLink } from './link'
-import { OwnAttachment } from './own'
+import { lookAtMap } from './map-target'
+import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike } from './program'
 
 /** The hooks of a SOCKMAP or SOCKHASH, each with the type of its programs. */
@@ -30,16 +30,14 @@ export type SockmapHook = keyof typeof HOOKS
  *
  * A `Link` from Linux 6.10 on; before, an object that detaches at its end, and whose program replaces one that is there.
  *
- * Errors: EBUSY (a program is there; also a verdict of the other kind). Linux 4.14; sk_skb_verdict 5.13.
+ * Errors: TypeError (another map, a program of another type); EBUSY (a program is there; also a verdict of the other kind).
+ * Linux 4.14; sk_skb_verdict 5.13.
  */
 export function attachSockmap(program: ProgramLike, map: HasFd, hook?: SockmapHook): Attachment {
   if (hook !== undefined && !Object.hasOwn(HOOKS, hook)) {
     throw new TypeError(`a sockmap has the hooks ${Object.keys(HOOKS).join(', ')}, not ${JSON.stringify(hook)}`)
   }
-  const target_fd = fdOf(map, 'map')
-  checkKind(target_fd, 'bpf-map')
-  const { id, name, type } = mapInfo(target_fd)
-  const label = `map#${id}${name === '' ? '' : ` '${name}'`}`
+  const { fd: target_fd, type, label } = lookAtMap(map)
   if (type !== BPF_MAP_TYPE_SOCKMAP && type !== BPF_MAP_TYPE_SOCKHASH) {
     throw new TypeError(`programs are attached to a SOCKMAP or SOCKHASH: ${label} is of type ${mapTypeLabel(type)}`)
   }
@@ -82,7 +80,12 @@ class SockmapAttachment extends OwnAttachment {
     return this.#where
   }
 
-  protected set(program: KnownProgram): void {
+  protected set(program: KnownProgram, first: boolean): void {
+    const there = first ? undefined : this.#there()
+    if (there !== undefined && there !== this.programId) {
+      const why = 'the program was detached, or replaced by somebody else'
+      throw refusal('ENOLINK', 'BPF_PROG_ATTACH', this.#where, why)
+    }
     const fields = { target_fd: this.handle.fd, attach_bpf_fd: program.fd, attach_type: ATTACH_TYPES[this.#hook] }
     try {
       progAttach(fields, { description: this.#where })
@@ -103,5 +106,17 @@ class SockmapAttachment extends OwnAttachment {
 
   protected check(program: ProgramLike): KnownProgram {
     return checkProgram(program, this.#where, HOOKS[this.#hook])
+  }
+
+  /** 0 where no program is there; undefined where the kernel does not tell: before Linux 5.17. */
+  #there(): number | undefined {
+    const prog_ids = new Uint32Array(1)
+    const query = { target_fd: this.handle.fd, attach_type: ATTACH_TYPES[this.#hook], prog_ids }
+    try {
+      return progQuery(query, { description: this.#where }).count === 0 ? 0 : prog_ids[0]
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'EINVAL') return undefined
+      throw error
+    }
   }
 }

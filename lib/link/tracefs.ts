@@ -26,8 +26,8 @@ export function tracefsRoot(): string | undefined {
  * tracefs is not mounted), EACCES (tracefs is not for this user).
  */
 export function tracepointId(category: string, name: string): number {
-  checkPart('category', category)
-  checkPart('name', name)
+  checkTracepoint('category', category)
+  checkTracepoint('name', name)
   const text = readTracefs(`events/${category}/${name}/id`, `tracepoint ${category}:${name}`, (root) =>
     unknownTracepoint(root, category, name),
   )
@@ -53,15 +53,18 @@ function readTracefs(file: string, description: string, missing: (root: string) 
     if (typeof errno !== 'number') throw error
     const hint = (_command: string, code: string) => {
       if (root === undefined) return `tracefs is not mounted:  mount -t tracefs tracefs ${USUAL}`
+      if (code === 'EPERM' && process.geteuid?.() === 0) {
+        return 'the kernel keeps it from root as well: lockdown (man 7 kernel_lockdown) or a security module forbids it'
+      }
       if (code === 'EACCES' || code === 'EPERM') return `${root} is for root, unless it was mounted for a group (gid=)`
-      return code === 'ENOENT' ? missing(root) : undefined
+      return code === 'ENOENT' || code === 'ENOTDIR' ? missing(root) : undefined
     }
     throwKernelError(-errno, { syscall: 'open', command: 'open', subject: { description, hint } })
   }
 }
 
-/** A part of a path, and no more than one. */
-function checkPart(what: string, part: string): void {
+/** What may be a part of a path, and no more than one. */
+export function checkTracepoint(what: string, part: string): void {
   if (typeof part !== 'string') throw new TypeError(`the ${what} of a tracepoint is a string, not ${typeof part}`)
   if (!/^[^/\0]+$/.test(part) || part === '.' || part === '..') {
     throw new RangeError(`${JSON.stringify(part)} cannot be the ${what} of a tracepoint`)
@@ -70,6 +73,7 @@ function checkPart(what: string, part: string): void {
 
 function unknownTracepoint(root: string, category: string, name: string): string {
   const categories = foldersIn(`${root}/events`)
+  if (categories.length === 0) return `there are no tracepoints in ${root}: the kernel was built without tracing`
   if (!categories.includes(category)) {
     // Who knows the name of an event often does not know where it is.
     const with_ = categories.filter((each) => foldersIn(`${root}/events/${each}`).includes(name))
@@ -84,8 +88,13 @@ function did(near: string | undefined): string {
   return near === undefined ? '' : `: did you mean '${near}'?`
 }
 
+/** None where it cannot be read: it is asked for when something else has failed already, which has to be told. */
 function foldersIn(path: string): string[] {
-  return readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+  } catch {
+    return []
+  }
 }

@@ -7,7 +7,7 @@ import { nearest } from '../text/nearest'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { Link } from './link'
 import { checkProgram, type ProgramLike } from './program'
-import { tracepointId } from './tracefs'
+import { checkTracepoint, tracepointId } from './tracefs'
 
 export interface CookieOptions {
   /** What bpf_get_attach_cookie gives to the program: 64 bits, 0 where not given. */
@@ -44,10 +44,11 @@ export function attachTracepoint(
  * Attaches a program of type `raw_tracepoint` (or `raw_tracepoint_writable`): its context are the tracepoint's own
  * arguments, 8 bytes each, before they are put into a record. Needs no tracefs.
  *
- * Errors: TypeError (a program of another type); ENOENT (no such tracepoint), EPERM, EINVAL (the program reads more
+ * Errors: TypeError (a program of another type, no name); ENOENT (no such tracepoint), EPERM, EINVAL (the program reads more
  * arguments than there are; or a cookie before Linux 6.10). Linux 4.17.
  */
 export function attachRawTracepoint(program: ProgramLike, name: string, { cookie }: CookieOptions = {}): Link {
+  checkTracepoint('name', name)
   const target = `raw_tracepoint ${name}`
   const { fd: prog_fd } = checkProgram(program, target, 'raw_tracepoint', 'raw_tracepoint_writable')
   const given = cookie === undefined ? undefined : checkU64('cookie', cookie)

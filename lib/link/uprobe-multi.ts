@@ -5,8 +5,9 @@ import { cookiesOf, matching } from './each'
 import type { ProbeMultiOptions } from './kprobe-multi'
 import { createLink, type Link } from './link'
 import { loadedFor } from './loaded-for'
+import { checkPid } from './pid'
 import { checkProgram, type ProgramLike } from './program'
-import { checkPath, checkPid, offsetsOf, type UserFunction, uprobeHint } from './uprobe'
+import { checkPath, offsetsOf, type UserFunction, uprobeHint } from './uprobe'
 
 export interface UprobeMultiOptions extends ProbeMultiOptions {
   /** The one process that is traced, by its id; else all that run the file. */
@@ -30,13 +31,14 @@ export function attachUprobeMulti(
 ): Link {
   const { cookies, return: atReturn = false, session = false, pid } = options
   checkPath(path)
-  checkPid(pid)
+  if (pid !== undefined) checkPid('pid', pid)
   const known = checkProgram(program, 'uprobe_multi', 'kprobe')
   const given = session ? 'trace_uprobe_session' : 'trace_uprobe_multi'
   const loaded = loadedFor(known, 'uprobe_multi', ['trace_uprobe_multi', 'trace_uprobe_session'], given)
   const isSession = loaded === 'trace_uprobe_session'
   if (isSession && atReturn) throw new TypeError('a session is at both ends of a function: it takes no return')
-  const offsets = BigUint64Array.from(placesOf(path, functions), BigInt)
+  const places = placesOf(path, functions)
+  const offsets = BigUint64Array.from(places, BigInt)
   const feature = isSession ? 'uprobe_session' : 'uprobe_multi'
   const union = {
     member: 'uprobe_multi',
@@ -47,10 +49,11 @@ export function attachUprobeMulti(
     pid,
   } as const
   const attach_type = isSession ? BPF_TRACE_UPROBE_SESSION : BPF_TRACE_UPROBE_MULTI
-  const hint = (_command: string, code: string) =>
-    code === 'EINVAL'
-      ? `the program was not loaded with expectedAttachType '${loaded}', or an offset is not that of an instruction`
-      : uprobeHint(path, code)
+  const hint = (_command: string, code: string) => {
+    const why = uprobeHint(path, places, code)
+    if (code !== 'EINVAL' || known.expectedAttachType !== undefined) return why
+    return `the program was not loaded with expectedAttachType '${loaded}', or ${why}`
+  }
   return createLink({ prog_fd: known.fd, attach_type, union }, `${feature} of ${path}`, [['attach', feature]], hint)
 }
 

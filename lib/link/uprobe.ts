@@ -1,8 +1,9 @@
+import { type Stats, statSync } from 'node:fs'
 import { readFunctions } from '../elf-file/symbols'
-import { checkU32 } from '../map/attributes'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { checkForOne } from './loaded-for'
+import { checkPid } from './pid'
 import { checkProgram, type ProgramLike } from './program'
 
 export interface UprobeOptions {
@@ -37,7 +38,7 @@ export function attachUprobe(
   const { pid, cookie, return: atReturn = false } = options
   const kind = atReturn ? 'uretprobe' : 'uprobe'
   checkPath(path)
-  checkPid(pid)
+  if (pid !== undefined) checkPid('pid', pid)
   const target = `${kind} ${path}:${where}`
   const known = checkProgram(program, target, 'kprobe')
   checkForOne(known, target)
@@ -45,7 +46,8 @@ export function attachUprobe(
   const source = probeSource('uprobe')
   const config = atReturn ? source.atReturn : 0
   const whose = pid === undefined ? { pid: -1, cpu: 0 } : { pid, cpu: -1 }
-  const hint = (command: string, code: string) => (command !== 'perf_event_open' ? undefined : uprobeHint(path, code))
+  const hint = (command: string, code: string) =>
+    command !== 'perf_event_open' ? undefined : uprobeHint(path, [offset], code)
   const fields = { type: source.type, name: path, offset, config, ...whose }
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }
@@ -82,22 +84,35 @@ export function checkPath(path: string): void {
   if (path === '' || path.includes('\0')) throw new RangeError(`${JSON.stringify(path)} cannot be a path`)
 }
 
-/** 0 would be the calling thread. */
-export function checkPid(pid: number | undefined): void {
-  if (pid !== undefined) checkU32('pid', pid, 1)
-}
-
-export function uprobeHint(path: string, code: string): string | undefined {
+export function uprobeHint(path: string, offsets: readonly number[], code: string): string | undefined {
   switch (code) {
     case 'ENOENT':
       return `there is no file ${path}`
     case 'EBADF':
       return `${path} is no regular file`
     case 'EINVAL':
-      return `${path} is no regular file, or the offset is beyond its end, or not that of an instruction that can be probed`
+      return whyNoProbe(path, offsets)
     case 'ESRCH':
       return 'there is no such process'
     default:
       return undefined
+  }
+}
+
+function whyNoProbe(path: string, offsets: readonly number[]): string {
+  const file = fileOf(path)
+  if (file !== undefined && !file.isFile()) return `${path} is no regular file`
+  const beyond = offsets.find((offset) => file !== undefined && offset >= file.size)
+  if (beyond !== undefined) return `offset ${beyond} is beyond the end of ${path}, which has ${file?.size} bytes`
+  const at = offsets.length === 1 ? `offset ${offsets[0]}` : 'one of the offsets'
+  return `at ${at} of ${path} begins no instruction that can be probed`
+}
+
+function fileOf(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    // It is asked for when something else has failed already: that is what has to be told.
+    return undefined
   }
 }

@@ -12,15 +12,17 @@ import {
   type Link,
   type Program,
 } from '../../lib'
+import { NR } from '../../syscalls/numbers'
 import { openFds } from '../map/kit'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { errorOf } from '../support/error'
 import { hasFeature, pending } from '../support/kernel'
-import { cable, device, useNamespace } from '../support/link/namespace'
+import { cable, device, ip, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
 import { AF_INET, open, send } from '../support/link/sockets'
 import { traffic } from '../support/link/traffic'
+import { recorded, type Sent } from '../support/recording-abi'
 
 const XDP_DROP = 1
 const XDP_PASS = 2
@@ -28,6 +30,8 @@ const XDP_PASS = 2
 const NEXT = -1
 const OK = 0
 const SHOT = 2
+const AF_NETLINK = 16
+const EAFNOSUPPORT = 97
 
 describe('programs at network devices', () => {
   useNamespace()
@@ -83,6 +87,41 @@ describe('programs at network devices', () => {
       )
       expect(openFds()).to.equal(fds)
       expect(device('lo').xdp?.prog.id).to.equal(first.id)
+    })
+
+    it('EBUSY: is told also to who may not ask which program is there', () => {
+      using link = attachXdp(program(), 'lo')
+      const second = program(1)
+      const withoutNetlink = ({ nr, args }: Sent) =>
+        nr === NR.socket && args[0] === AF_NETLINK ? -EAFNOSUPPORT : undefined
+      recorded(() => {
+        const error = errorOf(() => attachXdp(second, 'lo'))
+        expect(error).to.include({ code: 'EBUSY', command: 'BPF_LINK_CREATE' })
+        expect(error.message).to.contain('something is attached there already')
+      }, withoutNetlink)
+      expect(device('lo').xdp?.prog.id).to.equal(link.programId)
+    })
+
+    it('refuses a program for the entries of a map, and says what stands in the way of another', function () {
+      const load = (expectedAttachType: 'xdp_devmap' | 'xdp_cpumap') =>
+        counter(stage, 'xdp', XDP_PASS, { expectedAttachType })
+      for (const expectedAttachType of ['xdp_devmap', 'xdp_cpumap'] as const) {
+        const entry = load(expectedAttachType)
+        const error = errorOf(() => attachXdp(entry, 'lo'))
+        expect(error).to.be.instanceOf(TypeError)
+        expect(error.message).to.contain(`was loaded for ${expectedAttachType}: an entry of such a map runs it`)
+        // Where only the fd is known, the kernel says so.
+        const untold = errorOf(() => attachXdp(entry.fd, 'lo'))
+        expect(untold.message).to.match(/^EINVAL: .*loaded for the entries of a DEVMAP or CPUMAP/)
+      }
+      const pair = cable(this, 'veth')
+      for (const name of [pair.near, pair.far]) ip('link', 'set', name, 'mtu', '9000')
+      const large = errorOf(() => attachXdp(program(), pair.near, { mode: 'native' }))
+      expect(large).to.include({ code: 'ERANGE' })
+      expect(large.message).to.contain(
+        "lower the MTU, load the program with the flag XDP_HAS_FRAGS, or say mode: 'generic'",
+      )
+      expect(device(pair.near).xdp).to.equal(undefined)
     })
 
     it('says which of the modes a driver has not got', () => {
@@ -177,6 +216,14 @@ describe('programs at network devices', () => {
       using other = attachTcx(program(0), 'lo', 'ingress')
       const beside = () => attachTcx(program(1), 'lo', 'egress', { place: { before: other } })
       expect(errorOf(beside).message).to.match(/^(ENOENT|ERANGE): .*the neighbour is not attached there/)
+      using elsewhere = attachXdp(counter(stage, 'xdp', XDP_PASS), 'lo')
+      for (const before of [elsewhere, counter(stage, 'xdp', XDP_PASS)]) {
+        const wrong = errorOf(() => attachTcx(program(1), 'lo', 'egress', { place: { before } }))
+        expect(wrong.message).to.match(/^EINVAL: .*a program of another type, or a link of another kind$/)
+      }
+      const past = errorOf(() => attachTcx(program(1), 'lo', 'egress', { expectedRevision: 2n ** 64n }))
+      expect(past).to.be.instanceOf(RangeError)
+      expect(past.message).to.contain('cannot be expectedRevision')
       const nowhere = () => attachTcx(program(1), 'lo', 'egress', { place: 'middle' as never })
       expect(errorOf(nowhere)).to.be.instanceOf(TypeError)
       const sideways = () => attachTcx(program(1), 'lo', 'sideways' as never)
@@ -258,6 +305,8 @@ describe('programs at network devices', () => {
         expect(error.message).to.contain("'nosuch0'")
         expect(errorOf(() => attach(program, 'a-name-of-sixteen'))).to.be.instanceOf(RangeError)
         expect(errorOf(() => attach(program, ''))).to.be.instanceOf(RangeError)
+        // For the kernel that would be lo.
+        expect(errorOf(() => attach(program, 'lo:1'))).to.be.instanceOf(RangeError)
         expect(errorOf(() => attach(program, 0))).to.be.instanceOf(RangeError)
         expect(errorOf(() => attach(program, null as never))).to.be.instanceOf(TypeError)
         expect(openFds()).to.equal(fds)
@@ -272,6 +321,9 @@ describe('programs at network devices', () => {
         )
         expect(errorOf(() => attach({ fd: other.fd } as never, 'lo'))).to.be.instanceOf(TypeError)
         expect(errorOf(() => attach(stage.counters as never, 'lo'))).to.be.instanceOf(TypeError)
+        expect(errorOf(() => attach(undefined as never, 'lo')).message).to.equal(
+          'program is a Program, or the fd of one, not undefined',
+        )
         const closed = counter(stage, type, OK)
         closed.close()
         expect(errorOf(() => attach(closed, 'lo'))).to.be.instanceOf(ClosedError)

@@ -1,8 +1,12 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { ArrayMap, attachXdp, ClosedError, KernelError, Link, links, u32 } from '../../lib'
+import { LE } from '../../syscalls/attr-common'
 import { duplicateFd } from '../../syscalls/fd'
+import { viewOf } from '../../syscalls/netlink'
+import { BPF_LINK_GET_FD_BY_ID } from '../../syscalls/uapi'
 import { openFds } from '../map/kit'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
@@ -11,8 +15,10 @@ import { eventually, mapIds, useBpffs } from '../support/kernel'
 import { device, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
 import { bound, received, send } from '../support/link/sockets'
+import { recorded, type Sent } from '../support/recording-abi'
 
 const PASS = 2
+const EAGAIN = 11
 
 describe('a link', () => {
   useNamespace()
@@ -85,6 +91,44 @@ describe('a link', () => {
     expect(openFds()).to.equal(fds)
     expect(link.unpin()).to.equal(true)
     expect(link.unpin(path)).to.equal(false)
+  })
+
+  it('among all links, one that is being made is passed over', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    const ids = () => [...links()].map(({ id }) => id)
+    const making = ({ command, attr }: Sent) =>
+      command === BPF_LINK_GET_FD_BY_ID && viewOf(attr as Uint8Array).getUint32(0, LE) === link.id ? -EAGAIN : undefined
+    expect(ids()).to.include(link.id)
+    recorded(() => {
+      expect(ids()).not.to.include(link.id)
+      const error = errorOf(() => Link.fromId(link.id))
+      expect(error).to.include({ code: 'EAGAIN' })
+      expect(error.message).to.contain('the link is just being made')
+      // Nor does it keep a message from being told in which others are looked for.
+      expect(errorOf(() => attachXdp(program(1), 'lo')).message).to.contain('is attached there already')
+    }, making)
+  })
+
+  it('unpins where it has pinned, also from another folder', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    const home = process.cwd()
+    const path = join(bpffs.path, 'here')
+    try {
+      process.chdir(bpffs.path)
+      link.pin('here')
+      process.chdir(home)
+      expect(existsSync(path)).to.equal(true)
+      expect(link.unpin()).to.equal(true)
+      expect(existsSync(path)).to.equal(false)
+      link.pin(path)
+      process.chdir(bpffs.path)
+      using same = Link.fromPin('here')
+      process.chdir(home)
+      expect(same.unpin()).to.equal(true)
+    } finally {
+      process.chdir(home)
+    }
+    expect(existsSync(path)).to.equal(false)
   })
 
   it('outlives its handle by a pin, and is detached by whoever opens that', async () => {

@@ -109,6 +109,12 @@ describe('programs in a network namespace', () => {
       const error = errorOf(() => attachNetns(sound, '/dev/null'))
       expect(error).to.be.instanceOf(KernelError).and.include({ code: 'EINVAL' })
       expect(error.message).to.contain('network namespace /dev/null: the file is no network namespace')
+      const asked = errorOf(() => attached('sk_lookup', '/dev/null'))
+      expect(asked.message).to.match(/^EINVAL: .*: the file is no network namespace$/)
+      // The highest number there is.
+      for (const use of [() => attachNetns(sound, 0x7fffffff), () => attached('sk_lookup', 0x7fffffff)]) {
+        expect(errorOf(use).message).to.match(/^EBADF: .*: the file descriptor is not open$/)
+      }
       const wrong = errorOf(() => attachNetns(filter))
       expect(wrong).to.be.instanceOf(TypeError)
       expect(wrong.message).to.contain('takes a program of type sk_lookup or flow_dissector')
@@ -244,6 +250,9 @@ describe('programs in a network namespace', () => {
       for (const wrong of [{ family: 'inet' }, { hook: 'ingress' }, { priority: '1' }]) {
         expect(errorOf(() => attachNetfilter(sound, { ...INPUT, ...wrong } as never))).to.be.instanceOf(TypeError)
       }
+      expect(errorOf(() => attachNetfilter(sound, undefined as never)).message).to.equal(
+        "a hook is told by { family: 'ipv4', hook: 'input', priority: 0 }",
+      )
       const filter = counter(stage, 'socket_filter', 0)
       const error = errorOf(() => attachNetfilter(filter, INPUT))
       expect(error).to.be.instanceOf(TypeError)

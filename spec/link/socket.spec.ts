@@ -21,6 +21,7 @@ import {
   u32,
 } from '../../lib'
 import { closeFd, duplicateFd } from '../../syscalls/fd'
+import { BPF_LINK_CREATE } from '../../syscalls/uapi'
 import { openFds } from '../map/kit'
 import { requireAttach, requireLinux } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
@@ -40,7 +41,9 @@ import {
   send,
   sharePort,
 } from '../support/link/sockets'
+import { recorded } from '../support/recording-abi'
 
+const EINVAL = 22
 /** What a socket filter returns: bytes of the packet that the socket gets. */
 const ALL = -1
 const NONE = 0
@@ -129,6 +132,44 @@ describe('programs at sockets', () => {
       send(bound(stage).fd, 8, '127.0.0.1', portOf(second))
       await eventually(() => stage.count(1) === 1, 'their filter is still there')
       theirs.close()
+    })
+
+    it('leaves the socket to the attachment that came after it', async () => {
+      const { fd, port } = bound(stage)
+      const first = attachSocket(filter(2, ALL), fd)
+      const second = attachSocket(filter(0, NONE), fd)
+      first.close()
+      expect(await arrives(fd, port)).to.equal(false)
+      const third = attachSocket(filter(1, ALL), fd)
+      expect(errorOf(() => second.update(filter(0, NONE)))).to.include({ code: 'ENOLINK' })
+      expect(await arrives(fd, port)).to.equal(true)
+      expect(stage.count(1)).to.equal(1)
+      second.close()
+      third.close()
+      expect(await arrives(fd, port)).to.equal(true)
+      expect(stage.count(1)).to.equal(1)
+    })
+
+    it('does not mind that whoever had the socket has closed it', () => {
+      const fds = openFds()
+      for (const gone of [-1, undefined]) {
+        let fd: number | undefined = duplicateFd(bound(stage).fd)
+        const owner = {
+          get fd() {
+            if (fd === undefined) throw new Error('it is closed')
+            return fd
+          },
+        }
+        const attachment = attachSocket(filter(), owner)
+        closeFd(fd)
+        fd = gone
+        expect(`${attachment}`).to.equal('socket, gone')
+        expect(errorOf(() => attachment.update(filter()))).to.be.instanceOf(RangeError)
+        attachment.close()
+        expect(attachment.closed).to.equal(true)
+      }
+      // Two sockets and four programs, which are the stage's, with their map.
+      expect(openFds()).to.equal(fds + 7)
     })
 
     it('stays without its object as long as the socket is there', async () => {
@@ -361,6 +402,29 @@ describe('programs at sockets', () => {
       theirs.close()
     })
 
+    it('without links to sockmaps: replaces its own program alone', function () {
+      requireLinux(this, 5, 17, 'answers of a sockmap')
+      const [ours, theirs, third] = [verdict(0), verdict(1), verdict(2)]
+      const ids = () => attached('sk_skb_stream_verdict', map).programs.map(({ programId }) => programId)
+      recorded(
+        () => {
+          using attachment = attachSockmap(ours, map, 'sk_skb_stream_verdict')
+          expect(attachment).not.to.be.instanceOf(Link)
+          attachment.update(third, { replacing: ours })
+          expect(ids()).to.deep.equal([third.id])
+          using other = attachSockmap(theirs, map, 'sk_skb_stream_verdict')
+          expect(errorOf(() => attachment.update(ours, { replacing: third }))).to.include({ code: 'ENOLINK' })
+          attachment.close()
+          expect(ids()).to.deep.equal([theirs.id])
+          other.detach()
+          other.detach()
+          expect(errorOf(() => other.update(ours))).to.include({ code: 'ENOLINK' })
+        },
+        ({ command }) => (command === BPF_LINK_CREATE ? -EINVAL : undefined),
+      )
+      expect(ids()).to.deep.equal([])
+    })
+
     it('refuses other maps, other programs, and hooks that there are not', () => {
       const program = verdict()
       const xdp = counter(stage, 'xdp', 2)
@@ -369,6 +433,8 @@ describe('programs at sockets', () => {
       const wrong = errorOf(() => attachSockmap(program, other, 'sk_skb_stream_verdict'))
       expect(wrong).to.be.instanceOf(TypeError)
       expect(wrong.message).to.contain('a SOCKMAP or SOCKHASH: map#')
+      const none = errorOf(() => attached('sk_msg_verdict', other))
+      expect(none.message).to.match(/^(EOPNOTSUPP: .* neither a SOCKMAP nor a SOCKHASH$|EINVAL: )/)
       expect(errorOf(() => attachSockmap(program, program, 'sk_skb_stream_verdict'))).to.be.instanceOf(TypeError)
       expect(errorOf(() => attachSockmap(xdp, map)).message).to.contain('takes a program of type sk_skb or sk_msg')
       expect(errorOf(() => attachSockmap(program, map, 'sk_msg_verdict')).message).to.contain('of type sk_msg: ')

@@ -230,6 +230,55 @@ describe('attachIterator', () => {
     }
   }
 
+  it('refuses a target that the kernel would not look at, or take for another', function () {
+    requireTargets(this)
+    const map = stage.using(HashMap.create({ key: u32, value: u32, maxEntries: 1 }))
+    const cgroup = ownCgroup(this, stage)
+    const code = bpf`
+      r0 = 0
+      exit`
+    const targets: Record<string, IteratorTarget> = {
+      map: { map },
+      cgroup: { cgroup },
+      pid: { pid: process.pid },
+      // The number of the map's fd.
+      thread: { thread: map.fd },
+    }
+    const before = mapIds('link')
+    for (const [name, taken] of [
+      ['bpf_map', []],
+      ['bpf_map_elem', ['map']],
+      ['task', ['pid', 'thread']],
+      ['cgroup', ['cgroup']],
+    ] as const) {
+      const program = load(name, code)
+      for (const [kind, target] of Object.entries(targets)) {
+        if (taken.some((each) => each === kind)) continue
+        const fds = openFds()
+        const error = failing(() => attachIterator(program, target))
+        const what = `${name} with ${kind}: ${error.message}`
+        if (error instanceof TypeError) {
+          expect(error.message, what).to.match(new RegExp(`goes through '${name}', which takes no \\{ ${kind} \\}$`))
+        } else {
+          expect(error, what)
+            .to.have.property('code')
+            .that.matches(/^(EBADF|EINVAL|ESRCH)$/)
+        }
+        expect(openFds(), what).to.equal(fds)
+      }
+    }
+    expect(mapIds('link').filter((id) => !before.includes(id))).to.deep.equal([])
+  })
+
+  it('a stream in no encoding leaves nothing open', function () {
+    const link = maps(this)
+    const fds = openFds()
+    const error = failing(() => link.stream({ encoding: 'nosuch' as BufferEncoding }))
+    expect(error).to.be.instanceOf(TypeError)
+    expect(error.message).to.contain('"nosuch"')
+    expect(openFds()).to.equal(fds)
+  })
+
   it('refuses what it cannot go through, and says why', () => {
     const elements = load('bpf_map_elem', ENTRIES)
     const error = (target?: unknown) => failing(() => attachIterator(elements, target as IteratorTarget))
@@ -242,6 +291,11 @@ describe('attachIterator', () => {
     expect(error({ cgroup: '/proc' })).to.be.instanceOf(RangeError)
     expect(error({ cgroup: '/', order: 'sideways' }).message).to.include('no order of cgroups is called')
     expect(error('map')).to.be.instanceOf(TypeError)
+    expect(error({ pid: 2 ** 32 - 1 })).to.be.instanceOf(RangeError)
+    for (const slip of [{}, { task: 1 }]) {
+      expect(error(slip).message).to.equal('the target of an iterator is { map }, { cgroup }, { pid } or { thread }')
+    }
+    expect(error({ pid: undefined }).message).to.equal('pid must be a number, not undefined')
     expect(failing(() => attachIterator(queue.fd)).message).to.include('is a bpf-map, not a bpf-prog')
     const other = stage.program({
       type: 'tracing',

@@ -237,7 +237,8 @@ describe('probes', () => {
         writeFileSync(text, '#!/bin/sh\n')
         expect(error(text, 'main').message).to.include(`${text} at offset 0 (0x0): no ELF file: it begins with 23 21`)
         expect(error(text, 4096)).to.include({ code: 'EINVAL', syscall: 'perf_event_open' })
-        expect(error(text, 4096).message).to.include('the offset is beyond its end')
+        expect(error(text, 4096).message).to.include(`offset 4096 is beyond the end of ${text}, which has 10 bytes`)
+        expect(error(folder, 0).message).to.include(`${folder} is no regular file`)
         expect(error(folder, 'main').message).to.include('it is no regular file')
         const none = join(folder, 'none')
         expect(error(none, 'main')).to.include({ code: 'ENOENT' })
@@ -247,7 +248,10 @@ describe('probes', () => {
       }
       // Above the highest that a process can have (PID_MAX_LIMIT).
       expect(error(libc(), 'getppid', { pid: 2 ** 23 })).to.include({ code: 'ESRCH' })
-      for (const pid of [0, -1, 1.5]) expect(error(libc(), 'getppid', { pid })).to.be.instanceOf(RangeError)
+      // The last would be -1, which stands for all.
+      for (const pid of [0, -1, 1.5, 2 ** 31, 2 ** 32 - 1]) {
+        expect(error(libc(), 'getppid', { pid }).message).to.match(/cannot be pid: integers from 1 to 2147483647 can$/)
+      }
       expect(error('', 'getppid')).to.be.instanceOf(RangeError)
       expect(error(libc(), -1)).to.be.instanceOf(RangeError)
       expect(error(libc(), undefined as never)).to.be.instanceOf(TypeError)
@@ -379,6 +383,12 @@ describe('probes', () => {
       expect(error(libc(), ['getppid', 'getpid_'])).to.include({ name: 'ElfError', code: 'ENOENT' })
       expect(error(libc(), /^zzzzzz$/).message).to.include('is for none of the functions of')
       expect(error('/none', [0]).message).to.include('there is no file /none')
+      expect(error(tmpdir(), [0])).to.include({ code: 'EBADF' })
+      // Of a program that tells what it was loaded for, it is the offset that is wrong.
+      const beyond = error(libc(), [2 ** 40])
+      expect(beyond).to.include({ code: 'EINVAL' })
+      expect(beyond.message).to.match(/: offset 1099511627776 is beyond the end of \S+, which has \d+ bytes$/)
+      expect(error(libc(), ['getppid'], { pid: 2 ** 32 - 1 })).to.be.instanceOf(RangeError)
       expect(error(libc(), [])).to.be.instanceOf(RangeError)
       expect(error(libc(), /./, { cookies: [1] })).to.be.instanceOf(TypeError)
       const single = stage.program({ type: 'kprobe', code: counting() })

@@ -94,6 +94,8 @@ describe('attachTracepoint', () => {
       /^ENOENT: open on tracepoint raw_syscalls:sys_entr: there is no 'sys_entr' in this category: did you mean 'sys_enter'\? \(\S+\/events\/raw_syscalls lists/,
     )
     expect(error('raw_syscall', 'sys_enter').message).to.include("did you mean 'raw_syscalls'?")
+    // A file of the category's, where an event would be a folder.
+    expect(error('raw_syscalls', 'filter').message).to.match(/^ENOTDIR: .*: there is no 'filter' in this category/)
     // Who knows the name only is told where it is.
     expect(error('events', 'sched_switch').message).to.include("did you mean 'sched'?")
     expect(error('zzzzzz', 'zzzzzz').message).to.match(/there is no category 'zzzzzz' \(\S+\/events lists them\)$/)
@@ -200,6 +202,19 @@ describe('attachRawTracepoint', () => {
     expect(error).to.include({ code: 'ENOENT', command: 'BPF_RAW_TRACEPOINT_OPEN' })
     expect(error.message).to.include("the kernel has no tracepoint 'sys_entr': did you mean 'sys_enter'?")
     expect(failing(() => attachRawTracepoint(program, ''))).to.be.instanceOf(RangeError)
+  })
+
+  it('refuses what cannot be a name before the kernel is asked', () => {
+    const program = stage.program({ type: 'raw_tracepoint', code: new HookCode().end() })
+    recorded((recording) => {
+      const error = (name: unknown) => failing(() => attachRawTracepoint(program, name as string))
+      for (const wrong of [undefined, null, 5]) {
+        expect(error(wrong)).to.be.instanceOf(TypeError)
+        expect(error(wrong).message).to.contain('the name of a tracepoint is a string')
+      }
+      for (const wrong of ['', 'a/b', 'a\0b']) expect(error(wrong)).to.be.instanceOf(RangeError)
+      expect(recording.bpf(uapi.BPF_RAW_TRACEPOINT_OPEN)).to.deep.equal([])
+    })
   })
 
   it('refuses another type of program, and one that reads more than there is', () => {
