@@ -1,23 +1,184 @@
-import type { HasFd } from '../handle/fd-of'
+import { btfOpenById } from '../../syscalls/bpf-btf'
+import { Btf, type BtfDatasec } from '../btf'
+import { kernelObjects } from '../btf/source'
+import { bytes } from '../codec'
+import { type ElfSymbol, STB_WEAK } from '../elf-file/tables'
+import { Handle } from '../handle/handle'
+import { ArrayMap } from '../map'
+import { configBytes } from './config-value'
 import type { Contents } from './contents'
+import { KCONFIG, KSYMS } from './kernel-btf'
+import { type ConfigValue, kernelAddress, kernelVersion, readKernelConfig } from './kernel-config'
 import type { Reference } from './link-code'
 import type { LoadOptions } from './load-options'
 import type { Resolved } from './patch'
 import type { Undo } from './undo'
 
+/** Where a type of the kernel is: in its own BTF, or in that of a module. */
+interface InKernel {
+  readonly id: number
+  /** undefined for the kernel itself. */
+  readonly module: string | undefined
+}
+
 /** What an object refers to and has not got itself: variables and functions of the kernel, and its configuration. */
 export class Externs {
+  /** The BTFs of modules whose functions are called: the first is at place 1 of a program's fd array. */
+  readonly modules: Handle[] = []
   readonly #contents: Contents
-  /** The BTFs of modules whose functions are called. */
-  readonly modules: readonly HasFd[] = []
+  readonly #options: LoadOptions
+  readonly #undo: Undo
+  readonly #moduleOf = new Map<string, Handle>()
+  #config: { readonly map: ArrayMap<Uint8Array>; readonly offsets: ReadonlyMap<string, number> } | undefined
 
-  constructor(contents: Contents, _options: LoadOptions, _undo: Undo) {
+  constructor(contents: Contents, options: LoadOptions, undo: Undo) {
     this.#contents = contents
+    this.#options = options
+    this.#undo = undo
   }
 
-  resolve(program: string, { symbol, at }: Reference): Resolved {
-    throw this.#contents.file.error(at, `program '${program}' refers to '${symbol.name}', which is nowhere`)
+  /** What takes the place of a reference. Throws ElfError, RangeError: what is not weak has to be there. */
+  resolve(program: string, { symbol, at, kind, addend }: Reference): Resolved {
+    const { btf } = this.#contents
+    const { name } = symbol
+    const typeId = this.#typeOf(KCONFIG, name)
+    if (typeId !== undefined && btf !== undefined) {
+      this.#config ??= this.#makeConfig(btf)
+      const offset = this.#config.offsets.get(name) as number
+      return { mapValue: this.#config.map.fd, offset: offset + addend }
+    }
+    const its = this.#typeOf(KSYMS, name)
+    if (its === undefined || btf === undefined) {
+      throw this.#contents.file.error(at, `program '${program}' refers to '${name}', which the object has not got`)
+    }
+    const type = btf.type(its)
+    if (kind === 'call' || type.kind === 'func') return this.#function(symbol, kind)
+    if (type.kind === 'var' && btf.resolve(type.type).kind !== 'void') return this.#variable(symbol)
+    const address = kernelAddress(essential(name))
+    return { constant: (address ?? this.#none(symbol, 'symbol in /proc/kallsyms')) + BigInt(addend) }
   }
 
-  close(): void {}
+  /** What was needed only as long as programs were loaded: they hold it themselves now. */
+  close(): void {
+    this.#config?.map.close()
+    for (const module of this.#moduleOf.values()) module.close()
+  }
+
+  #function(symbol: ElfSymbol, kind: Reference['kind']): Resolved {
+    const found = this.#find(symbol.name, 'func')
+    if (found === undefined) {
+      this.#none(symbol, 'function that programs may call')
+      return kind === 'call' ? { poison: true } : { constant: 0n }
+    }
+    if (kind === 'load') return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
+    if (found.module === undefined) return { kernelFunction: found.id, place: 0 }
+    const handle = this.#module(found.module)
+    if (!this.modules.includes(handle)) this.modules.push(handle)
+    return { kernelFunction: found.id, place: this.modules.indexOf(handle) + 1 }
+  }
+
+  #variable(symbol: ElfSymbol): Resolved {
+    const found = this.#find(symbol.name, 'var')
+    if (found === undefined) return { constant: this.#none(symbol, "variable in the kernel's BTF") }
+    return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
+  }
+
+  /** 0 of what is weak; else it is an error that it is not there. */
+  #none({ name, binding }: ElfSymbol, what: string): bigint {
+    if (binding === STB_WEAK) return 0n
+    throw new RangeError(`${this.#contents.file.path} needs '${name}', and this kernel has no such ${what}`)
+  }
+
+  #find(name: string, kind: 'func' | 'var'): InKernel | undefined {
+    const wanted = essential(name)
+    const own = Btf.kernel().find(wanted, kind)
+    if (own !== undefined) return { id: own.id, module: undefined }
+    for (const { name: module, btf } of Btf.modules()) {
+      const id = btf?.findAll(wanted, kind).find(({ id }) => id >= btf.firstId)?.id
+      if (id !== undefined) return { id, module }
+    }
+    return undefined
+  }
+
+  #moduleFd({ module }: InKernel): number {
+    return module === undefined ? 0 : this.#module(module).fd
+  }
+
+  #module(name: string): Handle {
+    const before = this.#moduleOf.get(name)
+    if (before !== undefined) return before
+    for (const { id, name: its } of kernelObjects()) {
+      if (its !== name) continue
+      const handle = this.#undo.own(new Handle(btfOpenById(id), `BTF of module ${name}`))
+      this.#moduleOf.set(name, handle)
+      return handle
+    }
+    throw new RangeError(`module ${name} has just been unloaded`)
+  }
+
+  #section(name: string): BtfDatasec | undefined {
+    return this.#contents.btf?.find(name, 'datasec')
+  }
+
+  /** The id of the variable or function of that name in a section of externs. */
+  #typeOf(section: string, name: string): number | undefined {
+    const { btf } = this.#contents
+    return this.#section(section)?.vars.find(({ type }) => btf?.nameOf(type) === name)?.type
+  }
+
+  /** A frozen map of the values that are asked for, one behind the other: the verifier then knows them. */
+  #makeConfig(btf: Btf): { map: ArrayMap<Uint8Array>; offsets: Map<string, number> } {
+    const offsets = new Map<string, number>()
+    const values: { readonly at: number; readonly bytes: Uint8Array }[] = []
+    let length = 0
+    let config: ReadonlyMap<string, string> | undefined
+    for (const { type } of this.#section(KCONFIG)?.vars ?? []) {
+      const variable = btf.type(type)
+      if (variable.kind !== 'var') continue
+      const { name, type: typeId } = variable
+      if (name.startsWith('CONFIG_')) config ??= readKernelConfig()
+      const align = btf.alignOf(typeId)
+      length = Math.ceil(length / align) * align
+      offsets.set(name, length)
+      const value = this.#configValue(name, config)
+      const size = btf.sizeOf(typeId)
+      if (value !== undefined) values.push({ at: length, bytes: configBytes(btf, name, typeId, value) })
+      length += size
+    }
+    const whole = new Uint8Array(length)
+    for (const { at, bytes } of values) whole.set(bytes, at)
+    const flags = ['RDONLY_PROG', 'MMAPABLE'] as const
+    const map = this.#undo.own(
+      ArrayMap.create({ name: 'kconfig', value: bytes(length), maxEntries: 1, flags: [...flags] }),
+    )
+    map.set(0, whole)
+    map.freeze()
+    return { map, offsets }
+  }
+
+  /** undefined, which is zeros, for what is weak and not there. */
+  #configValue(name: string, config: ReadonlyMap<string, string> | undefined): ConfigValue | undefined {
+    const given = this.#options.kconfig?.[name]
+    if (given !== undefined) return given
+    if (name === 'LINUX_KERNEL_VERSION') return kernelVersion()
+    // bpf_get_attach_cookie came with Linux 5.15.
+    if (name === 'LINUX_HAS_BPF_COOKIE') return kernelVersion() >= kernelVersion('5.15')
+    const found = config?.get(name)
+    if (found !== undefined) return found
+    const symbol = this.#contents.file.symbols.find((each) => each.name === name)
+    if (symbol?.binding === STB_WEAK) return undefined
+    if (config === undefined && name.startsWith('CONFIG_')) {
+      const way = `load({ kconfig: { ${name}: ... } }) tells it`
+      throw new RangeError(`${name}: this kernel does not tell its configuration (/proc/config.gz, /boot): ${way}`)
+    }
+    // An option that is off has no line of its own: "# CONFIG_X is not set".
+    if (config !== undefined) return 'n'
+    throw new RangeError(`${this.#contents.file.path} needs ${name}, which is not known here`)
+  }
+}
+
+/** A name without flavour: `bpf_kfunc___old` stands for bpf_kfunc. */
+function essential(name: string): string {
+  const at = name.indexOf('___')
+  return at > 0 ? name.slice(0, at) : name
 }

@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
 import { btfLoad } from '../../syscalls/bpf-btf'
-import { KernelError } from '../../syscalls/errno'
 import { Btf } from '../btf'
 import { type Relocator, relocator } from '../co-re'
 import { Handle } from '../handle/handle'
@@ -112,13 +111,9 @@ class Loader {
       bytes: () => insns,
       lines: ext === undefined || types === undefined ? [] : linesOf(linked, ext, types),
     }
-    try {
-      return Program.load(
-        optionsOf(program, { code, license: this.#license, btf: programBtf }, this.#options, this.#externs),
-      )
-    } catch (error) {
-      throw error instanceof KernelError ? error.within(`loading ${this.#contents.file.path}`) : error
-    }
+    return Program.load(
+      optionsOf(program, { code, license: this.#license, btf: programBtf }, this.#options, this.#externs),
+    )
   }
 
   /** The instructions as this kernel's types want them: a copy in any case. */

@@ -1,0 +1,43 @@
+import type { Btf } from '../btf'
+import { codecOf } from './codecs'
+import type { ConfigValue } from './kernel-config'
+
+/** enum libbpf_tristate */
+const TRISTATE = { n: 0, y: 1, m: 2 } as const
+
+/**
+ * A value of the kernel's configuration as bytes of a variable's type: y, m and n for bool, char and enum
+ * libbpf_tristate; numbers for integers; text for arrays of char (set_kcfg_value_* of libbpf). Throws RangeError.
+ */
+export function configBytes(btf: Btf, name: string, typeId: number, value: ConfigValue): Uint8Array {
+  const size = btf.sizeOf(typeId)
+  const bytes = new Uint8Array(size)
+  const type = btf.resolve(typeId)
+  const fail = (): never => {
+    throw new RangeError(`the kernel's ${name} is ${String(value)}, which does not fit its type in the object`)
+  }
+  const text = typeof value === 'boolean' ? (value ? 'y' : 'n') : String(value)
+  if (type.kind === 'array') {
+    const [, quoted = text] = /^"(.*)"$/.exec(text) ?? []
+    const encoded = Buffer.from(quoted.replace(/\\(.)/g, '$1'))
+    // As libbpf: what is too long is cut, and always ends with a NUL.
+    bytes.set(encoded.subarray(0, size - 1))
+    return bytes
+  }
+  const view = new DataView(bytes.buffer)
+  if (text === 'y' || text === 'm' || text === 'n') {
+    if (type.kind === 'int' && type.encoding === 'bool') {
+      if (text === 'm') fail()
+      bytes[0] = TRISTATE[text]
+    } else if (type.kind === 'int' && size === 1) bytes[0] = text.charCodeAt(0)
+    else if (type.kind === 'enum') codecOf(btf, typeId, size).write(view, 0, TRISTATE[text])
+    else fail()
+    return bytes
+  }
+  if (type.kind !== 'int' || !/^-?(0x[0-9a-f]+|\d+)$/i.test(text)) return fail()
+  const number = text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text)
+  // Hexadecimal ones are bit patterns.
+  const fitted = type.encoding === 'signed' && /x/i.test(text) ? BigInt.asIntN(size * 8, number) : number
+  codecOf(btf, typeId, size).write(view, 0, size === 8 ? fitted : Number(fitted))
+  return bytes
+}

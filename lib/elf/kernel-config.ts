@@ -1,0 +1,47 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
+import { gunzipSync } from 'node:zlib'
+
+/** A value of the configuration as its file has it: 'y', 'm', '250', '0x10', '"text"'. */
+export type ConfigValue = number | bigint | string | boolean
+
+/**
+ * What the running kernel was built with, by name, from /proc/config.gz, or from /boot where that is not there. Read once
+ * for an object, and only if it asks for more than the kernel's version. undefined where there is neither.
+ */
+export function readKernelConfig(): ReadonlyMap<string, string> | undefined {
+  const text = configText()
+  if (text === undefined) return undefined
+  return new Map(Array.from(text.matchAll(/^(CONFIG_\w+)=(.*)$/gm), ([, name = '', value = '']) => [name, value]))
+}
+
+function configText(): string | undefined {
+  if (existsSync('/proc/config.gz')) return gunzipSync(readFileSync('/proc/config.gz')).toString('latin1')
+  const path = `/boot/config-${release()}`
+  return existsSync(path) ? readFileSync(path, 'latin1') : undefined
+}
+
+/** KERNEL_VERSION of the running kernel: 0x61200 for 6.18.0. Sublevels stop at 255, as the kernel's own macro has it. */
+export function kernelVersion(text = release()): number {
+  const [, major = 0, minor = 0, sublevel = 0] = (/^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text) ?? []).map(Number)
+  return major * 65536 + minor * 256 + Math.min(Number.isNaN(sublevel) ? 0 : sublevel, 255)
+}
+
+/** The address of a symbol of the kernel, as /proc/kallsyms has it; undefined where it is not there. Throws RangeError. */
+export function kernelAddress(name: string): bigint | undefined {
+  const symbols = readFileSync('/proc/kallsyms')
+  const found = new Set<bigint>()
+  const wanted = ` ${name}`
+  for (let at = symbols.indexOf(wanted, 0, 'latin1'); at >= 0; at = symbols.indexOf(wanted, at + 1, 'latin1')) {
+    const end = symbols[at + wanted.length]
+    // A name ends with the line, or with a tab before the module.
+    if (end !== 0x0a && end !== 0x09 && end !== undefined) continue
+    const from = symbols.lastIndexOf(0x0a, at) + 1
+    found.add(BigInt(`0x${symbols.toString('latin1', from, symbols.indexOf(0x20, from))}`))
+  }
+  const [address, ...more] = found
+  if (more.length > 0) throw new RangeError(`the kernel has ${found.size} symbols called '${name}': which is meant?`)
+  // What kptr_restrict hides.
+  if (address === 0n) throw new RangeError('the kernel tells no addresses here (kernel.kptr_restrict; CAP_SYSLOG)')
+  return address
+}

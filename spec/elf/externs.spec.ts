@@ -1,0 +1,92 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { release } from 'node:os'
+import { expect } from 'chai'
+import type { BpfObject } from '../../lib'
+import { errorOf } from '../support/error'
+import { needs, requireFeature } from '../support/kernel'
+import { needsKernel, open, PACKET } from './kit'
+
+/** Whether the kernel has a function or variable, as bpftool reads its BTF. */
+const btfHas = (text: string) =>
+  execFileSync('sh', ['-c', `bpftool btf dump file /sys/kernel/btf/vmlinux | grep -c "${text}" || true`], {
+    encoding: 'utf8',
+  }).trim() !== '0'
+
+/** The object, of which one program is loaded. */
+function only(wanted: string): BpfObject {
+  const object = open('externs')
+  for (const program of Object.values(object.programs)) program.autoload = program.name === wanted
+  return object
+}
+
+describe('what an object has from the kernel', function () {
+  this.timeout(60_000)
+
+  beforeEach(function () {
+    needsKernel(this)
+  })
+
+  it('is its configuration, by the types of the object', () => {
+    const object = only('config')
+    // As the kernel's own file has it; what the file does not have is given here.
+    const config = { CONFIG_HZ: 250, CONFIG_BPF_SYSCALL: 'y', CONFIG_NET: 'm', CONFIG_DEFAULT_HOSTNAME: '"(none)"' }
+    using app = object.load({ kconfig: config })
+    expect(app.programs.config?.run({ data: PACKET }).retval).to.equal(1)
+    const [major = 0, minor = 0] = release().split('.').map(Number)
+    expect((app.globals.version?.value as number) >> 8).to.equal(major * 256 + minor)
+    expect(app.globals.hz?.value).to.equal(250)
+    expect(app.globals.has_syscall?.value).to.equal(true)
+    expect(app.globals.net?.value).to.equal(2)
+    expect(app.globals.missing?.value).to.equal(0n)
+    expect(app.globals.first?.value).to.equal('('.charCodeAt(0))
+    const error = errorOf(() => object.load({ kconfig: { ...config, CONFIG_HZ: '"fast"' } }))
+    expect(error.message).to.match(/CONFIG_HZ is "fast", which does not fit/)
+  })
+
+  it('is the running kernel’s configuration where nothing is given', function () {
+    let text = ''
+    try {
+      text = execFileSync('zcat', ['/proc/config.gz'], { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] })
+    } catch {
+      needs(this, false, '/proc/config.gz')
+    }
+    const object = only('config')
+    using app = object.load()
+    app.programs.config?.run({ data: PACKET })
+    expect(app.globals.hz?.value).to.equal(Number(/^CONFIG_HZ=(\d+)$/m.exec(text)?.[1]))
+    expect(app.globals.has_syscall?.value).to.equal(/^CONFIG_BPF_SYSCALL=y$/m.test(text))
+  })
+
+  it('is its symbols; weak ones that are not there are 0', () => {
+    using app = only('symbols').load()
+    expect(app.programs.symbols?.run({ data: PACKET }).retval).to.equal(1)
+    expect(app.globals.nothing?.value).to.equal(0n)
+    const line = readFileSync('/proc/kallsyms', 'latin1').match(/^([0-9a-f]+) . schedule$/m)
+    expect(app.globals.task?.value).to.equal(BigInt(`0x${line?.[1]}`))
+  })
+
+  it('is its variables, by their types', function () {
+    needs(this, btfHas("VAR 'bpf_prog_active'"), "a variable bpf_prog_active in the kernel's BTF")
+    const error = /\bbpf_prog_active$/m.test(readFileSync('/proc/kallsyms', 'latin1'))
+      ? undefined
+      : errorOf(() => only('per_cpu').load())
+    if (error !== undefined) {
+      // Without CONFIG_KALLSYMS_ALL the kernel does not find its own variables: it says so by the name that it was given.
+      expect(error.message).to.match(/address for kernel symbol 'bpf_prog_active'/)
+      return
+    }
+    using app = only('per_cpu').load()
+    app.programs.per_cpu?.run({ data: PACKET })
+    expect(app.globals.active?.value).to.be.at.least(0)
+  })
+
+  it('is its functions, of which weak ones may be missing', function () {
+    requireFeature(this, 'programType', 'syscall')
+    needs(this, btfHas("FUNC 'bpf_task_acquire'"), 'the kernel’s function bpf_task_acquire (Linux 6.2)')
+    const object = only('functions')
+    using app = object.load()
+    expect(app.programs.functions?.run().retval).to.equal(1)
+    expect(app.globals.found?.value).to.equal(1)
+  })
+})
