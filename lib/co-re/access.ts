@@ -123,7 +123,9 @@ function readField(local: Btf, root: number, [first = 0, ...indices]: readonly n
       path.element(element.id, index)
       type = element
     } else {
-      throw new Refusal(`${describe(path)} is ${typeName(local, type.id)}, which has nothing in it`)
+      const is = typeName(local, type.id)
+      const what = path.steps.length === 1 ? is : `${describe(path)} is ${is}, which`
+      throw new Refusal(`${what} has nothing in it`)
     }
   }
   return path

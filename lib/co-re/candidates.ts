@@ -67,7 +67,7 @@ export class Candidates {
   missing(id: number): string {
     const [kernel, ...modules] = this.#read
     const more = modules.length === 0 ? '' : `, nor has any of ${modules.length} modules`
-    return `${kernel?.name} has no ${typeName(this.#local, id)}${more}`
+    return `${kernel?.name} has no ${essentialName(typeName(this.#local, id))}${more}`
   }
 
   /** Whether there is anything to look into. */

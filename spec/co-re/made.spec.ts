@@ -271,6 +271,13 @@ describe('relocations to types made by hand', () => {
       expect(poisoned).to.deep.equal(['kernel has no struct s'])
     })
 
+    it('are told without the flavour that the program gives them', () => {
+      const own = rawBtf([U32, struct('s___old', 8, ['a', 1, 0])], { name: 'own' })
+      const relocations = [asks('field_byte_offset', 2, '0:0')]
+      const { poisoned } = relocate({ insns: MOV(0), relocations, local: own, targets: [kernel()] })
+      expect(poisoned[0]).to.include({ what: 'struct s___old.a', reason: 'kernel has no struct s' })
+    })
+
     it('are looked for in modules only if the kernel has none', () => {
       const plain = kernel()
       const module = (name: string, ...types: RawType[]) => rawBtf(types, { base: plain, name })
