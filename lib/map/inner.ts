@@ -3,6 +3,7 @@ import { KernelError, type Subject } from '../../syscalls/errno'
 import { Handle } from '../handle/handle'
 import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
+import type { SharedTypes } from './content'
 import { fill } from './fillable'
 import { KeyedMap } from './keyed-map'
 import { readAttributes } from './mismatch'
@@ -55,8 +56,9 @@ export function createFilled<M extends BpfMap>(
   template: MapSpec<M>,
   content: Iterable<unknown>,
   changes: { readonly name?: string; readonly maxEntries?: number },
+  types: SharedTypes | undefined,
 ): M {
-  const inner = template.create(changes)
+  const inner = template.createWith(types, changes)
   try {
     const fillable = inner as Partial<Record<typeof fill, (entries: Iterable<unknown>) => void>>
     if (fillable[fill] === undefined) {

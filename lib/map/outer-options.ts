@@ -66,6 +66,8 @@ export interface Verifiable<M extends BpfMap> {
   /** What BPF_MAP_UPDATE_ELEM of this map under such a key answers: '' for success, else a code. */
   tryUpdate(key: Uint8Array, inner: M, flags: number): string
   existsBytes(key: Uint8Array): boolean
+  /** Told when it is certain. */
+  verified(): void
 }
 
 /**
@@ -84,6 +86,7 @@ export function verifyInner<M extends BpfMap>(outer: Verifiable<M>, keyBytes: nu
   } else if (first === 'none' && canProbe) {
     probeTemplate(outer, keyBytes)
   }
+  outer.verified()
 }
 
 function probeTemplate<M extends BpfMap>(outer: Verifiable<M>, keyBytes: number): void {

@@ -4,6 +4,7 @@ import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32, withPath } from '../codec'
 import { BpfMap, type MapInfo } from './bpf-map'
 import { updateBulk } from './bulk'
+import { SharedTypes } from './content'
 import type { ContentOf } from './fillable'
 import { HeldMaps } from './held'
 import { attributesById, createFilled, duplicateInner, isIterable, openInner } from './inner'
@@ -39,22 +40,32 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   /** What every inner map looks like; `createInner()` and `set` with entries make maps of it. */
   readonly template: MapSpec<M>
   readonly #held: HeldMaps<M> | undefined
+  /** BTF for the inner maps that are made here. */
+  #types: SharedTypes | undefined
   #writes: OuterWrites<K, M> | undefined
 
   protected constructor(core: MapCore, codecs: Omit<Codecs<K, number>, 'value'>, template: MapSpec<M>, hold: boolean) {
     super(core, { key: codecs.key, value: u32 })
     this.template = template
     this.#held = hold ? new HeldMaps() : undefined
+    // Of one that was opened it is not certain yet that it is what it is taken for: verifyInner.
+    if (core.attributes.id === undefined) this.#keepTypes()
+  }
+
+  #keepTypes(): void {
+    const { content } = this.template.family
+    if (content !== undefined) this.#types = new SharedTypes(content, `the BTF for inner maps of ${this.handle.what}`)
   }
 
   override close(): void {
     this.#held?.close()
+    this.#types?.close()
     super.close()
   }
 
   /** An inner map that is certain to fit. The caller owns it; installing it does not change that. */
   createInner(changes: InnerChanges = {}): M {
-    return this.template.create(changes)
+    return this.template.createWith(this.#types, changes)
   }
 
   protected override get writesWait(): boolean {
@@ -92,7 +103,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
         `an inner map is given as a ${this.template.typeName}, or as its entries; ${given} is neither`,
       )
     }
-    const inner = createFilled(this.template, content, changes)
+    const inner = createFilled(this.template, content, changes, this.#types)
     return { inner, own: inner }
   }
 
@@ -290,6 +301,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       firstInner: () => this.#firstInner(),
       tryUpdate: (key, inner, flags) => this.tryStoreBytes(key, inner.fd, flags),
       existsBytes: (key) => this.existsBytes(key),
+      verified: () => this.#keepTypes(),
     }
   }
 

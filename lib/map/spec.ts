@@ -3,10 +3,12 @@ import { mapCreate, mapOpenById, objGet } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 import { checkFd, checkKind } from '../../syscalls/fd'
 import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi-map'
+import type { MapContent } from '../btf/build/of-map'
 import { mapQuestions, unsupportedOr } from '../features/unsupported'
 import { Handle } from '../handle/handle'
 import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
+import { makeDescribed, type SharedTypes } from './content'
 import { readAttributes, verifyShape } from './mismatch'
 
 /** What the kernel is told when a map is made, and what it answers about one that exists. */
@@ -88,6 +90,8 @@ export interface Family<M extends BpfMap> {
   readonly build?: Build
   /** What `util.inspect` says below the first line. */
   readonly note?: string | undefined
+  /** What BTF of such maps tells; undefined where they have none. */
+  readonly content?: MapContent | undefined
   /** Further checks on a map that was opened, not made; throws. */
   verify?(map: M): void
 }
@@ -140,10 +144,18 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /**
    * Makes a map of this description, with another name or size where given. The caller owns it.
+   *
+   * Hashes, arrays, LPM tries and local storage get BTF made of their codecs, so that `bpftool map dump` shows fields by
+   * name; a map whose BTF cannot be had (no CAP_BPF) is made without. `btf` in the description stands in its place.
    * Errors: UnsupportedError (the kernel has no such maps); EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see
    * `KernelError.hint`).
    */
   create(changes: { readonly name?: string; readonly maxEntries?: number } = {}): M {
+    return this.createWith(undefined, changes)
+  }
+
+  /** @internal The same with BTF that is loaded already, as an outer map has it for all of its inner maps. */
+  createWith(shared: SharedTypes | undefined, changes: { readonly name?: string; readonly maxEntries?: number }): M {
     // These two and nothing else: codecs of this description would read a map of other sizes past their buffers.
     const { name = this.attributes.name, maxEntries = this.attributes.maxEntries } = changes
     const attributes = { ...this.attributes, name, maxEntries }
@@ -153,7 +165,11 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     }
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)
-    const build: Build = (its, subject) => this.make(its, subject)
+    const { content } = this.family
+    const build: Build = (its, subject) =>
+      content === undefined || its.btf !== undefined
+        ? this.make(its, subject)
+        : makeDescribed(content, shared, (btf) => this.make(btf === undefined ? its : { ...its, btf }, subject))
     const handle = new Handle(made(build, attributes, { description }, this.family.type), description)
     return wrapOrClose(handle, () => this.family.wrap({ handle, attributes: asMade(attributes, handle), spec: this }))
   }
@@ -165,7 +181,9 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** @internal The same description of maps that are wrapped or made otherwise, or have something to say of themselves. */
   with(changes: Partial<Pick<Family<M>, 'build' | 'wrap' | 'note'>>): MapSpec<M> {
-    const family = { ...this.family, ...changes }
+    // Who makes them otherwise knows what types they are to have.
+    const content = changes.build === undefined ? this.family.content : undefined
+    const family = { ...this.family, content, ...changes }
     return Object.assign(Object.create(MapSpec.prototype), { family, attributes: this.attributes }) as MapSpec<M>
   }
 

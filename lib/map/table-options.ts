@@ -2,6 +2,7 @@ import { type Codec, withPath } from '../codec'
 import { checkCodec } from '../codec/make'
 import { checkU32, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
+import { contentOf } from './content'
 import { type CreateOptions, type Family, isMapSpec, type MapCore, MapSpec, type OpenOptions } from './spec'
 
 /** What a map with keys and values of any size is made of. */
@@ -47,7 +48,7 @@ export function tableSpec<M extends BpfMap, K, V>(
   checkMaxEntries(type, options.maxEntries)
   const shape = `${key.name} → ${value.name}`
   return new MapSpec<M>(
-    { name, type, shape, wrap, ...more },
+    { name, type, shape, wrap, content: contentOf(type, key as Codec<unknown>, value as Codec<unknown>), ...more },
     { ...options, keySize: key.size, valueSize: value.size, maxEntries: options.maxEntries },
   )
 }
@@ -65,7 +66,7 @@ export function indexedSpec<M extends BpfMap, V>(
   checkCodecs(name, { value })
   checkMaxEntries(type, options.maxEntries)
   return new MapSpec<M>(
-    { name, type, shape: value.name, wrap, ...more },
+    { name, type, shape: value.name, wrap, content: contentOf(type, undefined, value as Codec<unknown>), ...more },
     { ...options, keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
   )
 }

@@ -23,7 +23,7 @@ class Together {
 
   constructor(private readonly types: Types) {}
 
-  check(id: number): void {
+  check(id: number): undefined {
     const type = this.#type(id)
     if (this.#depth(id) > DEPTH) fail(type, TOO_DEEP)
     switch (type.kind) {
@@ -47,7 +47,7 @@ class Together {
     }
   }
 
-  #members(type: DescriptionOf<'struct'> | DescriptionOf<'union'>): void {
+  #members(type: DescriptionOf<'struct'> | DescriptionOf<'union'>): undefined {
     for (const { name, type: of, bitOffset, bitfieldSize = 0 } of type.members) {
       const what = name === '' ? 'a member' : `member '${name}'`
       const size = this.#sized(type, what, of)
@@ -61,7 +61,7 @@ class Together {
     }
   }
 
-  #array(type: DescriptionOf<'array'>): void {
+  #array(type: DescriptionOf<'array'>): undefined {
     const index = this.#resolved(type.indexType)
     const regular = index?.kind === 'int' && [1, 2, 4, 8, 16].includes(index.size) && (index.bitOffset ?? 0) === 0
     if (!regular || (index.bits ?? index.size * 8) !== index.size * 8) fail(type, 'the type of its index is no integer')
@@ -70,14 +70,14 @@ class Together {
   }
 
   /** btf_func_check: the parameters of what is a function have names. */
-  #func(type: DescriptionOf<'func'>): void {
+  #func(type: DescriptionOf<'func'>): undefined {
     const proto = this.#type(type.type)
     if (proto.kind !== 'func_proto') fail(type, `its type is ${labelOf(proto)}, and not a func_proto`)
     const nameless = (proto as DescriptionOf<'func_proto'>).params.findIndex(({ name }) => name === '')
     if (nameless >= 0) fail(type, `parameter ${nameless} has no name`)
   }
 
-  #datasec(type: DescriptionOf<'datasec'>): void {
+  #datasec(type: DescriptionOf<'datasec'>): undefined {
     for (const [i, { type: of, size }] of type.vars.entries()) {
       const variable = this.#type(of)
       if (variable.kind !== 'var') fail(type, `variable ${i} is ${labelOf(variable)}, and not a var`)
@@ -86,7 +86,7 @@ class Together {
     }
   }
 
-  #declTag(type: DescriptionOf<'decl_tag'>): void {
+  #declTag(type: DescriptionOf<'decl_tag'>): undefined {
     const { component = -1 } = type
     const of = this.#type(type.type)
     const parts =

@@ -36,7 +36,7 @@ class Check {
     private readonly end: number,
   ) {}
 
-  run(): void {
+  run(): undefined {
     const { type } = this
     switch (type.kind) {
       case 'int':
@@ -89,7 +89,7 @@ class Check {
     }
   }
 
-  #int(type: DescriptionOf<'int'>): void {
+  #int(type: DescriptionOf<'int'>): undefined {
     const { size, encoding = 'unsigned', bitOffset = 0, bits = size * 8 } = type
     this.#text('name', type.name)
     if (!['unsigned', 'signed', 'char', 'bool'].includes(encoding)) {
@@ -103,7 +103,7 @@ class Check {
     if (bits + bitOffset > size * 8) this.#fail(`${bits} bits from bit ${bitOffset} on do not fit ${size} bytes`)
   }
 
-  #composite(type: DescriptionOf<'struct'> | DescriptionOf<'union'>): void {
+  #composite(type: DescriptionOf<'struct'> | DescriptionOf<'union'>): undefined {
     if (type.name !== undefined && type.name !== '') this.#named(DOTTED)
     this.#u32('size', type.size)
     this.#parts('members', type.members)
@@ -126,7 +126,7 @@ class Check {
     }
   }
 
-  #enum(type: DescriptionOf<'enum'> | DescriptionOf<'enum64'>): void {
+  #enum(type: DescriptionOf<'enum'> | DescriptionOf<'enum64'>): undefined {
     const { name = '', size, signed = false, values } = type
     if (name !== '') this.#named(DOTTED)
     if (![1, 2, 4, 8].includes(size)) this.#fail(`a size of ${size} bytes: enums have 1, 2, 4 or 8`)
@@ -145,7 +145,7 @@ class Check {
     }
   }
 
-  #proto(type: DescriptionOf<'func_proto'>): void {
+  #proto(type: DescriptionOf<'func_proto'>): undefined {
     this.#nameless()
     this.#reference('returns', type.returns)
     this.#parts('params', type.params)
@@ -155,7 +155,7 @@ class Check {
     }
   }
 
-  #datasec(type: DescriptionOf<'datasec'>): void {
+  #datasec(type: DescriptionOf<'datasec'>): undefined {
     this.#named(PRINTABLE)
     this.#u32('size', type.size)
     if (type.size === 0) this.#fail('it has no size: loading an object puts that of the section there')
@@ -173,7 +173,7 @@ class Check {
     }
   }
 
-  #declTag(type: DescriptionOf<'decl_tag'>): void {
+  #declTag(type: DescriptionOf<'decl_tag'>): undefined {
     if (type.name === '') this.#fail('it needs a name, which is what the tag says')
     this.#text('name', type.name)
     this.#reference('type', type.type, 1)
@@ -184,45 +184,45 @@ class Check {
   }
 
   /** btf_func_check_meta and btf_var_check_meta: what is elsewhere cannot be loaded. */
-  #linkage(linkage = 'static'): void {
+  #linkage(linkage = 'static'): undefined {
     if (linkage === 'extern') this.#fail('it is extern, and the kernel takes what is static or global')
     if (linkage !== 'static' && linkage !== 'global') this.#fail(`linkage '${String(linkage)}'`, TypeError)
   }
 
-  #nameless(): void {
+  #nameless(): undefined {
     const { name = '' } = this.type
     if (name !== '') this.#fail(`it is called '${name}', and has no name of its own`)
   }
 
-  #named(form: RegExp): void {
+  #named(form: RegExp): undefined {
     const { name = '' } = this.type
     if (name === '') this.#fail('it needs a name')
     this.#identifier('its name', name, form)
   }
 
-  #identifier(what: string, name: string, form: RegExp): void {
+  #identifier(what: string, name: string, form: RegExp): undefined {
     this.#text(what, name)
     if (form.test(name)) return
     const rule = form === PRINTABLE ? 'printable ASCII' : 'letters, digits, _ and dot, and no digit in front'
     this.#fail(`${what}, ${JSON.stringify(name)}, is none: ${rule}`)
   }
 
-  #text(what: string, text: unknown): void {
+  #text(what: string, text: unknown): undefined {
     if (typeof text !== 'string') this.#fail(`${what} is a string, not ${typeof text}`, TypeError)
     const bytes = Buffer.byteLength(text as string)
     if (bytes > MOST_NAME_BYTES) this.#fail(`${what} has ${bytes} bytes: the kernel takes ${MOST_NAME_BYTES}`)
   }
 
-  #parts(what: string, parts: readonly unknown[]): void {
+  #parts(what: string, parts: readonly unknown[]): undefined {
     if (!Array.isArray(parts)) this.#fail(`${what} is a list`, TypeError)
     if (parts.length > MOST_PARTS) this.#fail(`${parts.length} ${what}: a type has up to ${MOST_PARTS}`)
   }
 
-  #u32(what: string, value: number): void {
+  #u32(what: string, value: number): undefined {
     if (!Number.isInteger(value) || value < 0 || value > U32) this.#fail(`${what} cannot be ${String(value)}`)
   }
 
-  #reference(what: string, id: number, least = 0): void {
+  #reference(what: string, id: number, least = 0): undefined {
     if (Number.isInteger(id) && id >= least && id < this.end) return
     if (id === 0) this.#fail(`${what} cannot be void`)
     this.#fail(`${what} is type ${String(id)}, and there are ${this.end - 1}: add it first, or reserve() its id`)
