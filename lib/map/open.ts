@@ -131,7 +131,9 @@ export function maps(
   options: AnyMapOptions & { readonly raw: true },
 ): Generator<OpenedMap<Uint8Array, Uint8Array>, void, undefined>
 export function maps(options?: AnyMapOptions): Generator<OpenedMap, void, undefined>
-export function* maps(options: AnyMapOptions = {}): Generator<OpenedMap, void, undefined> {
+export function* maps(
+  options: AnyMapOptions = {},
+): Generator<OpenedMap | OpenedMap<Uint8Array, Uint8Array>, void, undefined> {
   for (let id = mapNextId(0); id !== undefined; id = mapNextId(id)) {
     const fd = mapTryOpenById(id, openFlags(options), { description: `map#${id}` })
     if (fd === undefined) continue

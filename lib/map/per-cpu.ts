@@ -1,3 +1,4 @@
+import type { BtfValue } from '../btf'
 import { type Codec, withPath } from '../codec'
 import { checkCodec, makeCodec } from '../codec/make'
 import { possibleCpus } from '../cpu/possible'
@@ -51,7 +52,13 @@ export function copiedBytes({ type, valueSize }: { readonly type: number; readon
 }
 
 /** What values of type V add up to: the same type where it is made of numbers alone. */
-export type Sum<V> = V extends number | bigint ? V : V extends object ? { [K in keyof V]: Sum<V[K]> } : never
+export type Sum<V> = BtfValue extends V
+  ? BtfValue
+  : V extends number | bigint
+    ? V
+    : V extends object
+      ? { [K in keyof V]: Sum<V[K]> }
+      : never
 
 /** Adds numbers, bigints, and, field by field, lists and objects of them. */
 export function sumValues<V>(values: readonly V[]): Sum<V> {
