@@ -140,6 +140,24 @@ describe('BTF that cannot be', () => {
     expect(() => btf.require('imt')).to.throw(BtfError, "did you mean 'int'?")
   })
 
+  it('goes wrong by one', () => {
+    const image = new Image()
+    const int = image.int('int', 4)
+    const ptr = image.ptr(4)
+    const named = image.add(format.TYPEDEF, image.stringBytes + 2, int)
+    const btf = Btf.parse(image.bytes())
+    expect(() => btf.type(ptr)).to.throw(BtfError, 'it refers to type 4, and the last one is 3')
+    expect(btf.string(4)).to.equal('')
+    expect(() => btf.string(5)).to.throw(BtfError, 'a string at 5, and strings end at 5')
+    expect(() => btf.type(named)).to.throw(BtfError, 'a string at 7, and strings end at 5')
+    // A last type that wants 4 bytes more than there are.
+    const short = new Image()
+    short.int('int', 4)
+    short.add(format.ARRAY, '', 0, [1, 1])
+    const said = errorOf(() => Btf.parse(short.bytes())) as BtfError
+    expect(said).to.include({ reason: 'type 2 has 24 bytes, and the types end after 20', offset: SECOND })
+  })
+
   it('has names that share their ends, which are short; a line of source may be long', () => {
     const image = new Image()
     const line = 'x'.repeat(5000)
