@@ -6,7 +6,7 @@ import { ArrayMap, attachXdp, ClosedError, KernelError, Link, links, u32 } from 
 import { LE } from '../../syscalls/attr-common'
 import { duplicateFd } from '../../syscalls/fd'
 import { viewOf } from '../../syscalls/netlink'
-import { BPF_LINK_GET_FD_BY_ID } from '../../syscalls/uapi'
+import { BPF_LINK_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD } from '../../syscalls/uapi'
 import { openFds } from '../map/kit'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
@@ -15,10 +15,11 @@ import { eventually, mapIds, useBpffs } from '../support/kernel'
 import { device, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
 import { bound, received, send } from '../support/link/sockets'
-import { recorded, type Sent } from '../support/recording-abi'
+import { type Recording, recorded, type Sent } from '../support/recording-abi'
 
 const PASS = 2
 const EAGAIN = 11
+const ENOENT = 2
 
 describe('a link', () => {
   useNamespace()
@@ -93,12 +94,16 @@ describe('a link', () => {
     expect(link.unpin(path)).to.equal(false)
   })
 
-  it('among all links, one that is being made is passed over', () => {
+  it('among all links, one that is being made is passed over, and one that is gone by now', () => {
     const link = stage.using(attachXdp(program(), 'lo'))
     const ids = () => [...links()].map(({ id }) => id)
-    const making = ({ command, attr }: Sent) =>
-      command === BPF_LINK_GET_FD_BY_ID && viewOf(attr as Uint8Array).getUint32(0, LE) === link.id ? -EAGAIN : undefined
+    const opening =
+      (errno: number) =>
+      ({ command, attr }: Sent) =>
+        command === BPF_LINK_GET_FD_BY_ID && viewOf(attr as Uint8Array).getUint32(0, LE) === link.id ? errno : undefined
+    const making = opening(-EAGAIN)
     expect(ids()).to.include(link.id)
+    recorded(() => expect(ids()).not.to.include(link.id), opening(-ENOENT))
     recorded(() => {
       expect(ids()).not.to.include(link.id)
       const error = errorOf(() => Link.fromId(link.id))
@@ -107,6 +112,26 @@ describe('a link', () => {
       // Nor does it keep a message from being told in which others are looked for.
       expect(errorOf(() => attachXdp(program(1), 'lo')).message).to.contain('is attached there already')
     }, making)
+  })
+
+  it('of a kind that is younger than the library tells what all links tell', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    /** struct bpf_link_info of a kernel to come: longer, and of a type that there is not yet. */
+    const tomorrow = ({ command, attr }: Sent, { bytesAt }: Recording) => {
+      if (command !== BPF_OBJ_GET_INFO_BY_FD || attr === undefined) return undefined
+      const [room, address] = [viewOf(attr).getUint32(4, LE), Number(viewOf(attr).getBigUint64(8, LE))]
+      const info = viewOf(bytesAt(address, room))
+      for (const [i, word] of [99, 4711, 42].entries()) info.setUint32(i * 4, word, LE)
+      for (let at = 16; at < room; at++) info.setUint8(at, 0xff)
+      return 0
+    }
+    recorded(() => {
+      using young = Link.fromFd(duplicateFd(link.fd))
+      expect(young.info()).to.deep.equal({ id: 4711, type: 'type 99', programId: 42 })
+      expect(`${young}`).to.equal('Link#4711 type 99')
+      expect(JSON.parse(JSON.stringify(young))).to.deep.equal(young.info())
+      for (const each of links()) expect(each.type).to.equal('type 99')
+    }, tomorrow)
   })
 
   it('unpins where it has pinned, also from another folder', () => {
