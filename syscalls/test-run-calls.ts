@@ -1,7 +1,7 @@
 import { type Abi, abi, keepAlive } from './abi'
 import { LE, put64 } from './attr-common'
 import { align8, checkBytes } from './buffer'
-import { bpf } from './call'
+import { bpf, bpfAsync } from './call'
 import { errnoName, type Subject, throwKernelError } from './errno'
 import { checkFd } from './fd'
 import { BPF_PROG_TEST_RUN } from './uapi-cmd'
@@ -54,6 +54,7 @@ export class TestRunCalls {
   readonly dataOut: Uint8Array
   readonly ctxOut: Uint8Array
   readonly sizes: TestRunSizes
+  readonly #settings: TestRunSettings
   readonly #view: DataView
   readonly #seam: Abi
   readonly #address: number
@@ -66,11 +67,14 @@ export class TestRunCalls {
     let end = ATTR_BYTES
     for (const [name, bytes] of Object.entries({ dataIn, dataOut, ctxIn, ctxOut })) {
       checkBytes(bytes, name)
+      // The attr's sizes are u32: the kernel would be told the rest of a division.
+      if (bytes > 0xffff_ffff) throw new RangeError(`${name} has ${bytes} bytes: the kernel takes less than 2^32`)
       at.push(end)
       end += align8(bytes)
     }
     const buffer = new ArrayBuffer(end)
     this.sizes = sizes
+    this.#settings = settings
     this.#seam = abi()
     this.#address = this.#seam.addressOf(buffer)
     this.#view = new DataView(buffer)
@@ -99,19 +103,37 @@ export class TestRunCalls {
     return this.#seam === abi()
   }
 
+  /** The same, with what the next run is given, and other room for the packet after it. */
+  withRoom(dataOut: number): TestRunCalls {
+    const calls = new TestRunCalls({ ...this.sizes, dataOut }, this.#settings)
+    calls.dataIn.set(this.dataIn)
+    calls.ctxIn.set(this.ctxIn)
+    return calls
+  }
+
   /** One call, of `repeat` runs. False where a buffer was too small for what there was to write; the rest was written. */
   run(fd: number, subject: Subject): boolean {
+    this.#ask(fd)
+    const result = bpf(this.#seam, BPF_PROG_TEST_RUN, this.#address, this.#attrBytes)
+    keepAlive(this.#view)
+    return wasRoom(result, subject)
+  }
+
+  /** The same on the thread pool. Nobody else may run these calls, or touch their buffers, until it is done. */
+  async runAsync(fd: number, subject: Subject): Promise<boolean> {
+    this.#ask(fd)
+    const result = await bpfAsync(this.#seam, BPF_PROG_TEST_RUN, this.#address, this.#attrBytes, [this.#view.buffer])
+    return wasRoom(result, subject)
+  }
+
+  /** Writes into the attr what the call before may have overwritten. */
+  #ask(fd: number): void {
     checkFd(fd)
     const view = this.#view
     view.setUint32(PROG_FD, fd, LE)
     // In: the room; out: what there was.
     view.setUint32(DATA_SIZE_OUT, this.sizes.dataOut, LE)
     view.setUint32(CTX_SIZE_OUT, this.sizes.ctxOut, LE)
-    const result = bpf(this.#seam, BPF_PROG_TEST_RUN, this.#address, this.#attrBytes)
-    keepAlive(view)
-    if (result >= 0) return true
-    if (errnoName(-result) === 'ENOSPC') return false
-    return throwKernelError(-result, { command: 'BPF_PROG_TEST_RUN', subject })
   }
 
   /** What the program returned, in the last run. */
@@ -132,4 +154,10 @@ export class TestRunCalls {
   get ctxSizeOut(): number {
     return this.#view.getUint32(CTX_SIZE_OUT, LE)
   }
+}
+
+function wasRoom(result: number, subject: Subject): boolean {
+  if (result >= 0) return true
+  if (errnoName(-result) === 'ENOSPC') return false
+  return throwKernelError(-result, { command: 'BPF_PROG_TEST_RUN', subject })
 }

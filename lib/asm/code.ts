@@ -69,7 +69,12 @@ export class Code {
 
   /** The maps that instructions refer to, each once. */
   get maps(): readonly HasFd[] {
-    return objectsOf(this.#layout.insns, false)
+    return objectsOf(this.#layout.insns, ['map', 'value'])
+  }
+
+  /** Everything whose fd the instructions need, each once: the maps, and the BTFs of modules. */
+  get objects(): readonly HasFd[] {
+    return objectsOf(this.#layout.insns, ['map', 'value', 'kfunc', 'variable'])
   }
 
   /**
@@ -77,7 +82,7 @@ export class Code {
    * BPF_PROG_LOAD: the first is at place 1, as 0 means vmlinux.
    */
   get modules(): readonly HasFd[] {
-    return objectsOf(this.#layout.insns, true)
+    return objectsOf(this.#layout.insns, ['kfunc'])
   }
 
   /** The functions, the program itself first, by their first slots: what func_info tells the kernel. */

@@ -1,6 +1,6 @@
 import type { HasFd } from '../handle/fd-of'
 import type { Code } from './code'
-import { type Insn, isCode, type Listing, listing, type Mark, type Reference } from './listing'
+import { type Insn, isCode, type Listing, listing, type Mark, type Reference, type Referent } from './listing'
 import { aim } from './resolve'
 
 /** A function of a program: the first is the program itself, the others are called, or called back. */
@@ -91,13 +91,11 @@ export function labelsOf({ marks }: Layout): Map<number, string> {
 }
 
 /** The objects that instructions of these kinds refer to, each once, in their order. */
-export function objectsOf(insns: readonly Insn[], modules: boolean): HasFd[] {
+export function objectsOf(insns: readonly Insn[], kinds: readonly Referent['kind'][]): HasFd[] {
   const found = new Set<HasFd>()
   for (const { referent } of insns) {
-    if (referent === undefined) continue
-    if (referent.kind === 'map' || referent.kind === 'value') {
-      if (!modules) found.add(referent.map)
-    } else if (modules && referent.kind === 'kfunc') found.add(referent.module)
+    if (referent === undefined || !kinds.includes(referent.kind)) continue
+    found.add('map' in referent ? referent.map : referent.module)
   }
   return [...found]
 }

@@ -1,6 +1,7 @@
 import { type ProgLoadFields, type ProgLoadReply, tryProgLoad, tryProgLoadAsync } from '../../syscalls/bpf-prog'
-import { textOf } from '../../syscalls/buffer'
+import { type Bytes, textOf } from '../../syscalls/buffer'
 import { errnoName, KernelError, type Subject } from '../../syscalls/errno'
+import { closeFd } from '../../syscalls/fd'
 import type { AttachTypeName } from '../../syscalls/uapi-names'
 import { BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
 import { isLockedDown } from '../features/lockdown'
@@ -36,17 +37,55 @@ export function load(loading: Loading): Loaded {
   return loadedOr(step.value, loading)
 }
 
-/** The same on the thread pool. What has the fds that the program names is kept open until it is loaded. */
-export async function loadAsync(loading: Loading, options: ProgramOptions): Promise<Loaded> {
+/**
+ * The same on the thread pool. What has the fds that the program names is kept open until it is loaded, and what the
+ * caller's memory holds is taken as it is now.
+ */
+export async function loadAsync(given: Loading, options: ProgramOptions): Promise<Loaded> {
+  const loading = { ...given, fields: ownFields(given.fields) }
   const leases = leasesOf(loading, options)
+  let loaded: Loaded | undefined
   try {
     const attempts = attemptsOf(loading)
     let step = attempts.next()
     while (!step.done) step = attempts.next(await tryProgLoadAsync(step.value))
-    return loadedOr(step.value, loading)
+    loaded = loadedOr(step.value, loading)
   } finally {
-    for (const lease of leases) lease.release()
+    releaseAll(leases, loaded)
   }
+  return loaded
+}
+
+/** Copies of the caller's buffers, who may write to them or transfer them before the kernel has read them. */
+function ownFields(fields: ProgLoadFields): ProgLoadFields {
+  const { insns, func_info, line_info, core_relos } = fields
+  return {
+    ...fields,
+    insns: copyOf(insns),
+    func_info: func_info && copyOf(func_info),
+    line_info: line_info && copyOf(line_info),
+    core_relos: core_relos && copyOf(core_relos),
+  }
+}
+
+/** Not slice(): a Buffer's is another view of the same bytes. */
+function copyOf(bytes: Bytes): Uint8Array {
+  return new Uint8Array(ArrayBuffer.isView(bytes) ? (bytes as Uint8Array) : bytes.slice(0))
+}
+
+/** A map's fd that somebody else has closed meanwhile is an error: then the program is nobody's, and is closed. */
+function releaseAll(leases: readonly Lease[], loaded?: Loaded): void {
+  const failures: unknown[] = []
+  for (const lease of leases) {
+    try {
+      lease.release()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length === 0) return
+  if (loaded !== undefined) closeFd(loaded.fd)
+  throw failures[0]
 }
 
 /**
@@ -130,13 +169,19 @@ function hintFor(code: string, type: string): string | undefined {
 /** Everything with an fd that is asked for some time later; of plain numbers the caller takes care. */
 function leasesOf({ code }: Loading, { attachTo, btf, token, fdArray = [] }: ProgramOptions): Lease[] {
   const target = typeof attachTo === 'object' ? attachTo : {}
-  const given: unknown[] = [...(code?.maps ?? []), ...(code?.modules ?? []), ...fdArray, btf?.fd, token]
+  const { maps = [], modules = [], objects = [] } = code ?? {}
+  const given: unknown[] = [...maps, ...modules, ...objects, ...fdArray, btf?.fd, token]
   if ('program' in target) given.push(target.program)
   if ('module' in target) given.push(target.module)
   const leases: Lease[] = []
-  for (const each of given) {
-    const handle = (each as { handle?: unknown } | undefined)?.handle
-    if (handle instanceof Handle) leases.push(handle.retain())
+  try {
+    for (const each of given) {
+      const handle = each instanceof Handle ? each : (each as { handle?: unknown } | undefined)?.handle
+      if (handle instanceof Handle) leases.push(handle.retain())
+    }
+  } catch (error) {
+    releaseAll(leases)
+    throw error
   }
   return leases
 }

@@ -26,6 +26,8 @@ export interface ProgramCode {
   readonly maps?: readonly HasFd[]
   /** The BTFs of modules whose functions are called: the first is at place 1 of the fd_array. */
   readonly modules?: readonly HasFd[]
+  /** All whose fds are among the bytes, beside those: what has to stay open until the program is loaded. */
+  readonly objects?: readonly HasFd[]
 }
 
 /** The types of a program, by a BTF object that is loaded. Records are those of include/uapi/linux/bpf.h. */
@@ -176,11 +178,23 @@ function fdArrayOf(given: readonly HasFd[] | undefined, modules: readonly HasFd[
   return Int32Array.from([0, ...modules.map((module) => fdOf(module, "a module's BTF"))])
 }
 
-function btfFields({ fd, functions, lines, relocations }: ProgramBtf): Partial<ProgLoadFields> {
+function btfFields(btf: ProgramBtf): Partial<ProgLoadFields> {
+  if (typeof btf !== 'object' || btf === null) throw new TypeError('btf is { fd, functions, lines, relocations }')
+  const { fd, functions, lines, relocations } = btf
+  checkRecords('btf.functions', functions, FUNC_INFO_BYTES)
+  checkRecords('btf.lines', lines, LINE_INFO_BYTES)
+  checkRecords('btf.relocations', relocations, CORE_RELO_BYTES)
   return {
     prog_btf_fd: fdOf(fd, 'btf.fd'),
     ...(functions && { func_info: functions, func_info_rec_size: FUNC_INFO_BYTES }),
     ...(lines && { line_info: lines, line_info_rec_size: LINE_INFO_BYTES }),
     ...(relocations && { core_relos: relocations, core_relo_rec_size: CORE_RELO_BYTES }),
   }
+}
+
+function checkRecords(what: string, records: Uint8Array | undefined, size: number): void {
+  if (records === undefined) return
+  if (!types.isUint8Array(records)) throw new TypeError(`${what} must be a Uint8Array`)
+  if (records.length > 0 && records.length % size === 0) return
+  throw new RangeError(`${what} has ${records.length} bytes: records are ${size} bytes each, and one at least`)
 }

@@ -14,8 +14,21 @@ import { compiled, type ProgramInfo, type ProgramStats, programInfo, statsOf, tr
 import { load, loadAsync } from './load'
 import { type ProgramTypeLabel, programTypeLabel } from './names'
 import { type Loading, loadingOf, type ProgramOptions, programLabel } from './options'
-import { fill, isPreparedFor, type Prepared, prepare, type RunOptions, type RunResult, resultOf, runOnce } from './run'
+import {
+  fill,
+  isPreparedFor,
+  outgrown,
+  type Prepared,
+  prepare,
+  type RunOptions,
+  type RunResult,
+  resultOf,
+  runOnce,
+  runOnceAsync,
+  withRoom,
+} from './run'
 import { ProgramRunner } from './runner'
+import { type ProgramStream, readStream } from './streams'
 
 /** Everything that a program object is made of. */
 interface ProgramCore {
@@ -71,7 +84,10 @@ export class Program implements Disposable {
     return ofLoaded(loading, load(loading))
   }
 
-  /** The same off the event loop, for programs that the verifier takes long for. */
+  /**
+   * The same off the event loop, for programs that the verifier takes long for. The library's own maps and programs that
+   * it names may be closed meanwhile; what has another owner, an fd as a number too, has to stay open until it is loaded.
+   */
   static async loadAsync(options: ProgramOptions): Promise<Program> {
     const loading = loadingOf(options)
     return ofLoaded(loading, await loadAsync(loading, options))
@@ -178,23 +194,53 @@ export class Program implements Disposable {
    * to maps is written. Where the packet grows by more than there was room for, it is run a second time (`dataOutSize`).
    *
    * Errors: ENOTSUPP (the kernel cannot run programs of this type by itself), EINVAL (of the packet or the context), ENXIO
-   * (no such CPU), EPERM. TypeError, RangeError: before the kernel is asked. Linux 4.12; `raw_tracepoint` 5.10, `sk_lookup`
-   * and `syscall` 5.14, `netfilter` 6.4.
+   * (no such CPU), EPERM. TypeError, RangeError: before the kernel is asked; RangeError also where the packet has grown
+   * again in the second run. Linux 4.12; `raw_tracepoint` 5.10, `sk_lookup` and `syscall` 5.14, `netfilter` 6.4.
    */
   run<C = Uint8Array>(options: RunOptions<C> = {}): RunResult<C> {
     const { fd } = this.handle
+    let way = this.#wayOf(options)
+    if (!runOnce(way, fd)) {
+      way = withRoom(way)
+      if (!runOnce(way, fd)) throw outgrown(way.calls)
+    }
+    return this.#resultOf(way, options.ctx)
+  }
+
+  /**
+   * The same off the event loop, for a `repeat` in the millions. Two calls of this library are made at a time in this way,
+   * others wait for their turn; none can be called back, and the process ends when they have ended. The program may be
+   * closed meanwhile.
+   */
+  async runAsync<C = Uint8Array>(options: RunOptions<C> = {}): Promise<RunResult<C>> {
+    const lease = this.handle.retain()
+    try {
+      let way = this.#wayOf(options)
+      // They are the caller's, who may change them meanwhile.
+      const { ctx } = options
+      if (!(await runOnceAsync(way, lease.fd))) {
+        way = withRoom(way)
+        if (!(await runOnceAsync(way, lease.fd))) throw outgrown(way.calls)
+      }
+      return this.#resultOf(way, ctx)
+    } finally {
+      lease.release()
+    }
+  }
+
+  /** A way to run it with these options, and its own until it has the result: that of the last run where it will do. */
+  #wayOf(options: RunOptions<unknown>): Prepared {
     const last = this.#prepared
     // A codec of the context may run this program too.
     this.#prepared = undefined
-    let way = last !== undefined && isPreparedFor(last, options) ? last : prepare(this.type, options, this.#subject)
+    const way = last !== undefined && isPreparedFor(last, options) ? last : prepare(this.type, options, this.#subject)
     fill(way, options)
-    if (!runOnce(way, fd)) {
-      way = prepare(this.type, options, this.#subject, way.calls.dataSizeOut)
-      fill(way, options)
-      runOnce(way, fd)
-    }
-    const result = resultOf(way, options.ctx) as RunResult<C>
-    this.#prepared = way
+    return way
+  }
+
+  #resultOf<C>(way: Prepared, ctx: RunOptions<C>['ctx']): RunResult<C> {
+    const result = resultOf(way, ctx) as RunResult<C>
+    if (!this.closed) this.#prepared = way
     return result
   }
 
@@ -203,6 +249,16 @@ export class Program implements Disposable {
     const way = prepare(this.type, options, this.#subject)
     fill(way, options)
     return new ProgramRunner(this.handle, way)
+  }
+
+  /**
+   * Takes what has been printed since this was asked last, by whomever; '' for nothing. To `stdout` the program prints, with
+   * bpf_stream_vprintk; to `stderr` it may too, and the kernel reports there why it stopped it or what went wrong: a loop
+   * by may_goto that took too long, an arena's page that is not there. Of each the kernel keeps 100,000 bytes, and drops
+   * what comes after. Errors: UnsupportedError. Linux 6.17.
+   */
+  readStream(stream: ProgramStream): string {
+    return readStream(this.handle.fd, stream, this.#subject)
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { ProgramTypeName } from '../../syscalls/uapi-names'
-import type { ProgramTypeLabel } from './names'
+import type { ProgramTypeLabel, RunFlag } from './names'
 
 /** What BPF_PROG_TEST_RUN takes and gives for programs of a type (net/bpf/test_run.c, kernel/bpf/syscall.c). */
 export interface RunShape {
@@ -13,6 +13,7 @@ export interface RunShape {
   readonly mostCtx: number
   readonly repeat: boolean
   readonly cpu: boolean
+  readonly flags: readonly RunFlag[]
 }
 
 /** ETH_HLEN: also where the program sees the packet from its IP header on. */
@@ -29,23 +30,24 @@ const CTX_OUT = 256
 
 const PACKET: RunShape = {
   ...{ leastData: ETHERNET_HEADER, dataOut: 'packet', ctxOut: CTX_OUT },
-  ...{ mostCtx: MOST_CTX, repeat: true, cpu: false },
+  ...{ mostCtx: MOST_CTX, repeat: true, cpu: false, flags: [] },
 }
+const BUFFER: RunShape = { ...PACKET, flags: ['SKB_CHECKSUM_COMPLETE'] }
 const BARE: RunShape = {
   ...{ leastData: undefined, dataOut: 0, ctxOut: 0 },
-  ...{ mostCtx: MOST_CTX, repeat: false, cpu: false },
+  ...{ mostCtx: MOST_CTX, repeat: false, cpu: false, flags: [] },
 }
 
 const SHAPES: Readonly<Partial<Record<ProgramTypeName, RunShape>>> = {
-  xdp: PACKET,
-  sched_cls: PACKET,
-  sched_act: PACKET,
-  socket_filter: PACKET,
-  cgroup_skb: PACKET,
-  lwt_in: PACKET,
-  lwt_out: PACKET,
-  lwt_xmit: PACKET,
-  lwt_seg6local: PACKET,
+  xdp: { ...PACKET, flags: ['XDP_LIVE_FRAMES'] },
+  sched_cls: BUFFER,
+  sched_act: BUFFER,
+  socket_filter: BUFFER,
+  cgroup_skb: BUFFER,
+  lwt_in: BUFFER,
+  lwt_out: BUFFER,
+  lwt_xmit: BUFFER,
+  lwt_seg6local: BUFFER,
   netfilter: { ...PACKET, dataOut: 0, ctxOut: 0 },
   flow_dissector: { ...PACKET, dataOut: FLOW_KEYS },
   sk_lookup: { ...BARE, ctxOut: CTX_OUT, repeat: true },
@@ -57,7 +59,7 @@ const SHAPES: Readonly<Partial<Record<ProgramTypeName, RunShape>>> = {
 }
 
 /** Of a type that no kernel runs so far: the newest may, and is asked. */
-const ANY: RunShape = { ...PACKET, leastData: 0, repeat: true, cpu: true }
+const ANY: RunShape = { ...BUFFER, leastData: 0, cpu: true, flags: ['XDP_LIVE_FRAMES', 'SKB_CHECKSUM_COMPLETE'] }
 
 export function runShape(type: ProgramTypeLabel): RunShape {
   return SHAPES[type as ProgramTypeName] ?? ANY

@@ -23,7 +23,7 @@ export interface RunOptions<C = Uint8Array> {
   readonly cpu?: number
   /** XDP_LIVE_FRAMES lets the packets really go where the program sends them (Linux 5.18); SKB_CHECKSUM_COMPLETE (6.19). */
   readonly flags?: readonly RunFlag[]
-  /** With XDP_LIVE_FRAMES, packets that go together. Linux 5.18. */
+  /** With XDP_LIVE_FRAMES, packets that go together: up to 256. Linux 5.18. */
   readonly batchSize?: number
   /** Room for the packet after the run, in bytes; 4096 more than before where not given, 0 for no packet. */
   readonly dataOutSize?: number
@@ -43,6 +43,8 @@ export interface RunResult<C = Uint8Array> {
 
 /** Beyond what common programs add to a packet. */
 const HEADROOM = 4096
+/** TEST_XDP_MAX_BATCH */
+const MOST_BATCH = 256
 
 /** A way to run a program: checked, and with the memory for it. */
 export interface Prepared {
@@ -55,16 +57,9 @@ export interface Prepared {
   readonly asked: Readonly<Omit<RunOptions, 'data' | 'ctx'>>
 }
 
-/**
- * Checks the options for a program of this type. `room` is for a packet that has turned out to need more than they say.
- * Throws TypeError, RangeError.
- */
-export function prepare(
-  type: ProgramTypeLabel,
-  options: RunOptions<unknown>,
-  program: Subject,
-  room?: number,
-): Prepared {
+/** Checks the options for a program of this type. Throws TypeError, RangeError. */
+export function prepare(type: ProgramTypeLabel, options: RunOptions<unknown>, program: Subject): Prepared {
+  if (typeof options !== 'object' || options === null) throw new TypeError('a program is run by { data, ctx, repeat }')
   const shape = runShape(type)
   const { repeat, cpu, ctx, batchSize = 0, dataOutSize } = options
   const data = options.data === undefined ? undefined : bytesOf(options.data, 'data')
@@ -81,9 +76,13 @@ export function prepare(
     checkU32('cpu', cpu)
     if (!shape.cpu) throw new TypeError(`programs of type ${type} run where they are started: no cpu`)
   }
-  checkU32('batchSize', batchSize)
   const flags = bitsOf('flag of a run', RUN_FLAGS, options.flags)
+  const stray = options.flags?.find((flag) => !shape.flags.includes(flag))
+  if (stray !== undefined) throw new TypeError(`programs of type ${type} are not run with the flag ${stray}`)
   const live = (flags & RUN_FLAGS.XDP_LIVE_FRAMES) !== 0
+  checkU32('batchSize', batchSize)
+  if (batchSize !== 0 && !live) throw new TypeError("batchSize goes with flags: ['XDP_LIVE_FRAMES'] alone")
+  if (batchSize > MOST_BATCH) throw new RangeError(`${batchSize} cannot be batchSize: 1 to ${MOST_BATCH} can`)
   const settings = {
     repeat: shape.repeat ? (repeat ?? 1) : 0,
     flags: cpu === undefined ? flags : flags | BPF_F_TEST_RUN_ON_CPU,
@@ -93,7 +92,7 @@ export function prepare(
   const sizes = {
     dataIn: data?.length ?? 0,
     // The packets have gone.
-    dataOut: live ? 0 : roomFor(shape, data, room ?? dataOutSize),
+    dataOut: live ? 0 : roomFor(shape, data, dataOutSize),
     ctxIn: ctxBytes,
     ctxOut: ctxBytes === 0 || live || shape.ctxOut === 'in place' ? 0 : shape.ctxOut,
   }
@@ -168,17 +167,41 @@ export function fill({ calls, type }: Prepared, { data, ctx }: RunOptions<unknow
   if (data !== undefined) calls.dataIn.set(bytesOf(data, 'data'))
   if (ctx === undefined) return
   const view = new DataView(calls.ctxIn.buffer, calls.ctxIn.byteOffset, calls.ctxIn.length)
-  if (isTyped(ctx)) (ctx.codec as Codec<unknown>).write(view, 0, ctx.value)
-  else calls.ctxIn.set(bytesOf(ctx, 'ctx'))
+  if (isTyped(ctx)) {
+    // Of the last run: a codec need not write every byte.
+    calls.ctxIn.fill(0)
+    ;(ctx.codec as Codec<unknown>).write(view, 0, ctx.value)
+  } else calls.ctxIn.set(bytesOf(ctx, 'ctx'))
   // bpf_prog_test_run_xdp refuses any other.
   if (type === 'xdp' && view.byteLength > XDP_DATA_END && view.getUint32(XDP_DATA_END) === 0) {
     new Uint32Array(view.buffer, view.byteOffset + XDP_DATA_END, 1)[0] = calls.sizes.dataIn
   }
 }
 
-/** One run. Whether there was room for all that the program has left. */
+/** One run. Whether there was room for all of the packet. */
 export function runOnce({ calls, subject }: Prepared, fd: number): boolean {
-  return calls.run(fd, subject) || calls.dataOut.length === 0 || calls.dataSizeOut <= calls.dataOut.length
+  return calls.run(fd, subject) || isWhole(calls)
+}
+
+/** The same on the thread pool: until it is done, `prepared` is this run's alone. */
+export async function runOnceAsync({ calls, subject }: Prepared, fd: number): Promise<boolean> {
+  return (await calls.runAsync(fd, subject)) || isWhole(calls)
+}
+
+/** ENOSPC may be about the context, which another kernel may have more of, or about a packet that nobody asked for. */
+function isWhole({ dataOut, dataSizeOut }: TestRunCalls): boolean {
+  return dataOut.length === 0 || dataSizeOut <= dataOut.length
+}
+
+/** The same run, with room for what the packet has grown to. */
+export function withRoom(prepared: Prepared): Prepared {
+  const { calls } = prepared
+  return { ...prepared, calls: calls.withRoom(calls.dataSizeOut) }
+}
+
+/** The packet has outgrown its room, in a run that took place. */
+export function outgrown({ dataOut, dataSizeOut }: TestRunCalls): RangeError {
+  return new RangeError(`the packet has grown to ${dataSizeOut} bytes, and dataOutSize is ${dataOut.length}`)
 }
 
 /** What the program has left. */

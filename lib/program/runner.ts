@@ -1,6 +1,6 @@
 import type { TestRunCalls } from '../../syscalls/test-run-calls'
 import type { Handle } from '../handle/handle'
-import { type Prepared, runOnce } from './run'
+import { outgrown, type Prepared, runOnce } from './run'
 
 /**
  * A run that is prepared once, for measuring and for many packets alike: `run()` allocates nothing. It uses the program,
@@ -35,9 +35,7 @@ export class ProgramRunner {
   run(): number {
     const calls = this.#calls
     if (runOnce(this.#prepared, this.#handle.fd)) return calls.retval
-    throw new RangeError(
-      `the packet has grown to ${calls.dataSizeOut} bytes, and dataOutSize is ${calls.dataOut.length}`,
-    )
+    throw outgrown(calls)
   }
 
   /** Nanoseconds a run took, on average of the last `run()`. */

@@ -133,6 +133,13 @@ describe('bpf`...`', () => {
     ])
     expect(code.modules).to.deep.equal([first, second])
     expect(code.maps).to.deep.equal([])
+    const third = new Opened(22)
+    const more = bpf`
+      ${code}
+      r1 = ${{ btfId: 7, module: third }} ll
+      r1 = ${{ map: first, offset: 0 }} ll`
+    expect(more.modules).to.deep.equal([first, second])
+    expect(more.objects).to.deep.equal([first, second, third])
   })
 
   it('fragments: labels are their own, as often as they are put in; missing ones are in the text around', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { bpf, Program, type ProgramOptions } from '../../lib'
-import { errorOf } from '../support/error'
+import { errorOf, rejectionOf } from '../support/error'
 import { requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
 import { loadXdp, returning } from './kit'
@@ -49,7 +49,11 @@ const WRONG: readonly Wrong[] = [
   ['a token of standard input', { ...ok, token: 0 }, RangeError, 'token'],
   ['an fd array of numbers that are none', { ...ok, fdArray: [3, -1] }, RangeError, 'fdArray[1]'],
   ['BTF without an fd', { ...ok, btf: {} }, TypeError, 'btf.fd'],
-  ['function records cut short', { ...ok, btf: { fd: 5, functions: new Uint8Array(9) } }, RangeError, 'func_info'],
+  ['no BTF', { ...ok, btf: null }, TypeError, 'btf is {'],
+  ['function records cut short', { ...ok, btf: { fd: 5, functions: new Uint8Array(9) } }, RangeError, 'btf.functions'],
+  ['function records of none', { ...ok, btf: { fd: 5, functions: new Uint8Array(0) } }, RangeError, 'btf.functions'],
+  ['line records in words', { ...ok, btf: { fd: 5, lines: 'all' } }, TypeError, 'btf.lines must be a Uint8Array'],
+  ['half a relocation', { ...ok, btf: { fd: 5, relocations: new Uint8Array(8) } }, RangeError, 'btf.relocations'],
   ['attachTo where it is of no use', { ...ok, attachTo: 'vfs_read' }, TypeError, 'take no attachTo'],
   ['no expected attach type', { ...ok, type: 'cgroup_sock_addr' }, TypeError, "such as 'cgroup_inet4_connect'"],
   ['tracing of nothing', { ...ok, type: 'tracing', expectedAttachType: 'trace_fentry' }, TypeError, 'attachTo'],
@@ -112,6 +116,23 @@ describe('arguments that are wrong', () => {
       ['half a round', 'xdp', { data: packet, repeat: 1.5 }, RangeError, 'repeat'],
       ['a CPU of its own', 'xdp', { data: packet, cpu: 0 }, TypeError, 'no cpu'],
       ['a flag that is none', 'xdp', { data: packet, flags: ['LIVE'] }, TypeError, 'no flag of a run'],
+      ['no options', 'xdp', null as never, TypeError, 'a program is run by'],
+      ['packets together that stay', 'xdp', { data: packet, batchSize: 4 }, TypeError, 'batchSize goes with'],
+      [
+        'too many packets together',
+        'xdp',
+        { data: packet, flags: ['XDP_LIVE_FRAMES'], batchSize: 257 },
+        RangeError,
+        '257 cannot be batchSize',
+      ],
+      [
+        'a flag for socket buffers',
+        'xdp',
+        { data: packet, flags: ['SKB_CHECKSUM_COMPLETE'] },
+        TypeError,
+        'programs of type xdp are not run with the flag SKB_CHECKSUM_COMPLETE',
+      ],
+      ['frames', 'tracepoint', { flags: ['XDP_LIVE_FRAMES'] }, TypeError, 'not run with the flag XDP_LIVE_FRAMES'],
       ['room below zero', 'xdp', { data: packet, dataOutSize: -1 }, RangeError, 'dataOutSize'],
       ['a context of text', 'xdp', { data: packet, ctx: 'lo' }, TypeError, 'ctx is a Uint8Array'],
       ['a context beyond all', 'xdp', { data: packet, ctx: new Uint8Array(4097) }, RangeError, 'up to 4096'],
@@ -128,6 +149,16 @@ describe('arguments that are wrong', () => {
           expect(error).to.be.instanceOf(kind as typeof TypeError)
           expect(error.message).to.include(words)
         }
+      })
+
+      it(`nor does it off the event loop: ${what}`, async () => {
+        const program = on === 'xdp' ? xdp : tracepoint
+        await recorded(async ({ calls }) => {
+          const error = await rejectionOf(program.runAsync(options))
+          expect(error).to.be.instanceOf(kind as typeof TypeError)
+          expect(error.message).to.include(words)
+          expect(calls).to.deep.equal([])
+        })
       })
     }
 

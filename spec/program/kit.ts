@@ -1,8 +1,8 @@
 /** What the specs of programs share. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { bpf, type Code, Program, type ProgramOptions } from '../../lib'
-import { needs } from '../support/kernel'
+import { ArrayMap, bpf, type Code, Program, type ProgramOptions, programs, u64 } from '../../lib'
+import { needs, requireRoot } from '../support/kernel'
 
 /** XDP_PASS */
 export const PASS = 2
@@ -17,6 +17,11 @@ export function returning(value: number): Code {
 /** Loads a program whose kind does not matter. */
 export function loadXdp(options: Partial<ProgramOptions> = {}): Program {
   return Program.load({ type: 'xdp', code: returning(PASS), ...options })
+}
+
+/** The ids of the system's programs of this name: others come and go meanwhile. */
+export function named(name: string): number[] {
+  return Array.from(programs(), (program) => (program.name === name ? program.id : 0)).filter((id) => id !== 0)
 }
 
 /** A field of the program's fd in /proc: what the kernel says without bpf(2). */
@@ -55,4 +60,36 @@ export function bpftool(...args: readonly string[]): string {
 
 export function shown(program: Program): Shown {
   return JSON.parse(bpftool('-j', 'prog', 'show', 'id', `${program.id}`)) as Shown
+}
+
+export function packet(length = 64): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => i & 0xff)
+}
+
+/** For a suite: how often programs ran, counted by themselves in a map, not by what a call says of them. */
+export function useCounter(): { readonly runs: bigint | undefined; counted(rest: Code): Code } {
+  let counts: ArrayMap<bigint>
+  beforeEach(function () {
+    requireRoot(this)
+    counts = ArrayMap.create({ name: 'counts', value: u64, maxEntries: 1 })
+  })
+  afterEach(() => counts?.close())
+  return {
+    get runs() {
+      return counts.get(0)
+    },
+    /** counts[0] += 1; r6 = the context; and the rest. */
+    counted: (rest) => bpf`
+        r6 = r1
+        *(u32 *)(r10 - 4) = 0
+        r1 = ${counts} ll
+        r2 = r10
+        r2 += -4
+        call bpf_map_lookup_elem
+        if r0 == 0 goto rest
+        r1 = 1
+        lock *(u64 *)(r0 + 0) += r1
+  rest: r1 = r6
+        ${rest}`,
+  }
 }
