@@ -117,7 +117,7 @@ export function everyKind(options: ImageOptions = {}): Image {
   const u64 = image.int('long unsigned int', 8) // 2
   const char = image.int('char', 1, { encoding: 2 }) // 3
   image.int('_Bool', 1, { encoding: 4 }) // 4
-  image.int('old_bits', 4, { offset: 3, bits: 5 }) // 5
+  image.int('old_bits', 8, { offset: 40, bits: 5 }) // 5
   const ptr = image.ptr(7) // 6
   const node = image.struct(
     'node',

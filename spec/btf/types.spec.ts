@@ -14,7 +14,7 @@ const EVERY_KIND: readonly BtfType[] = [
   { id: 2, kind: 'int', name: 'long unsigned int', size: 8, encoding: 'unsigned', bitOffset: 0, bits: 64 },
   { id: 3, kind: 'int', name: 'char', size: 1, encoding: 'char', bitOffset: 0, bits: 8 },
   { id: 4, kind: 'int', name: '_Bool', size: 1, encoding: 'bool', bitOffset: 0, bits: 8 },
-  { id: 5, kind: 'int', name: 'old_bits', size: 4, encoding: 'unsigned', bitOffset: 3, bits: 5 },
+  { id: 5, kind: 'int', name: 'old_bits', size: 8, encoding: 'unsigned', bitOffset: 40, bits: 5 },
   { id: 6, kind: 'ptr', name: '', type: 7 },
   {
     ...{ id: 7, kind: 'struct', name: 'node', size: 24 },
@@ -228,6 +228,20 @@ describe('a type of BTF', function () {
     const split = new Image({ base: { types: image.typeCount, stringBytes: image.stringBytes } })
     split.add(40, 'more', 7, [1, 2])
     expect(Btf.parse(split.bytes(), { base: btf }).type(5)).to.include({ kind: 'unknown', name: 'more' })
+  })
+
+  it('has members further away than bit fields can be', () => {
+    const image = new Image()
+    const int = image.int('int', 4)
+    image.struct('far', 0x1000_0004, [['last', int, 0x8000_0000]])
+    image.add(format.FUNC_PROTO, '', int, [image.name('odd'), 0], 1)
+    const btf = Btf.parse(image.bytes())
+    const last = { name: 'last', type: int, bitOffset: 0x8000_0000, bitfieldSize: 0 }
+    expect(btf.require('far', 'struct').members).to.deep.equal([last])
+    // Only what has no name either stands for `...`.
+    expect(btf.type(3))
+      .to.include({ variadic: false })
+      .with.deep.property('params', [{ name: 'odd', type: 0 }])
   })
 
   it('may have more members than 16 bits count', () => {
