@@ -2,5 +2,5 @@
 export type { ObjectMap, ObjectProgram } from './description'
 export type { Global } from './globals'
 export type { LoadOptions } from './load-options'
-export { type GlobalsOf, LoadedObject, type MapsOf, type ObjectShape } from './loaded'
+export { Attachments, type GlobalsOf, LoadedObject, type MapsOf, type ObjectShape } from './loaded'
 export { BpfObject, type OpenObjectOptions } from './object'

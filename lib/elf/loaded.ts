@@ -1,11 +1,14 @@
 import { inspect } from 'node:util'
 import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memory'
-import type { Handle } from '../handle/handle'
+import { ClosedError, type Handle } from '../handle/handle'
+import type { Attachment } from '../link'
 import type { BpfMap } from '../map'
 import type { Program } from '../program'
+import { attachBySection } from './attach'
 import type { Contents } from './contents'
 import type { Global, Memory } from './globals'
 import type { Parts } from './load'
+import { Undo } from './undo'
 
 /** The names in an object, with their types, for who wants TypeScript to know them: `BpfObject.open<Shape>(path)`. */
 export interface ObjectShape {
@@ -21,6 +24,25 @@ export type GlobalsOf<S extends ObjectShape> = S extends { readonly globals: inf
   ? { readonly [K in keyof G]: Global<G[K]> }
   : Readonly<Record<string, Global>>
 
+/** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
+export class Attachments implements Disposable {
+  readonly links: Readonly<Record<string, Attachment>>
+
+  /** @internal */
+  constructor(links: Readonly<Record<string, Attachment>>) {
+    this.links = links
+  }
+
+  /** Ends all. May be called twice. */
+  close(): void {
+    for (const link of Object.values(this.links)) link.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
 /** What an object has become in the kernel, and the one owner of it: `close()` it, or declare it with `using`. */
 export class LoadedObject<S extends ObjectShape = ObjectShape> implements Disposable {
   /** The maps by their names in the source: `app.maps.by_uid.set(1000, rows)`. */
@@ -29,12 +51,15 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   readonly programs: Readonly<Record<string, Program>>
   /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */
   readonly globals: GlobalsOf<S>
+  readonly #contents: Contents
   readonly #parts: Parts
+  readonly #attached: Attachments[] = []
   readonly #memories = new Map<string, SectionMemory>()
   #closed = false
 
   /** @internal */
   constructor(contents: Contents, parts: Parts) {
+    this.#contents = contents
     this.#parts = parts
     const maps = Array.from(parts.maps, ([name, { map }]): [string, BpfMap] => [name, map])
     this.maps = dictionary(maps) as MapsOf<S>
@@ -62,10 +87,36 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     return this.#closed
   }
 
+  /**
+   * Attaches all programs whose sections say where: 'tracepoint/sched/sched_switch', 'fentry/...', 'kprobe/...'; others,
+   * such as 'xdp', are for `attachXdp` and its like, and are passed over. All or none. The links end with the object, or
+   * before by themselves. Errors: those of the functions that attach: see `attachTracepoint`, `attachTracing` ...
+   */
+  attach(): Attachments {
+    if (this.#closed) throw new ClosedError(`${this.#contents.file.path} is closed`)
+    const undo = new Undo()
+    const links: [string, Attachment][] = []
+    try {
+      for (const { program: description } of this.#contents.programs) {
+        const program = this.#parts.programs.get(description.name)
+        if (program === undefined || !description.autoattach) continue
+        const link = attachBySection(program, description)
+        if (link !== undefined) links.push([description.name, undo.own(link)])
+      }
+    } catch (error) {
+      undo.run()
+      throw error
+    }
+    const attached = new Attachments(dictionary(links))
+    this.#attached.push(attached)
+    return attached
+  }
+
   /** Ends it: programs that are attached nowhere else, and maps that nobody else has, are gone. Pins stay. May be called twice. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    for (const attached of this.#attached) attached.close()
     for (const memory of this.#memories.values()) memory.close()
     for (const program of this.#parts.programs.values()) program.close()
     for (const { map, given } of this.#parts.maps.values()) if (!given) map.close()
