@@ -25,14 +25,28 @@ describe('opening what exists', () => {
   describe('by its type alone', () => {
     const bpffs = useBpffs()
 
-    it('reads bytes where no codecs are given', () => {
-      using map = Ports.create()
+    it('reads bytes where no codecs are given, and the map carries no BTF', () => {
+      using map = Ports.fromFd(
+        mapCreate({ map_type: uapi.BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_entries: 8, map_name: 'ports' }),
+      )
       map.set(1, 2n)
       using found = openMap({ id: map.id })
       if (!(found instanceof HashMap)) throw new Error(`a ${found.constructor.name}`)
       expect([...found]).to.deep.equal([[Uint8Array.of(1, 0, 0, 0), Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0)]])
       found.set(Uint8Array.of(3, 0, 0, 0), Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0))
       expect(map.get(3)).to.equal(4n)
+    })
+
+    it('reads values by the BTF that maps are made with, and bytes where those are asked for', () => {
+      using map = Ports.create()
+      map.set(1, 2n)
+      using found = openMap<number, bigint>({ id: map.id })
+      if (!(found instanceof HashMap)) throw new Error(`a ${found.constructor.name}`)
+      expect([...found]).to.deep.equal([[1, 2n]])
+      found.set(3, 4n)
+      expect(map.get(3)).to.equal(4n)
+      using raw = openMap({ id: map.id }, { raw: true })
+      expect(raw instanceof HashMap && raw.get(Uint8Array.of(3, 0, 0, 0))?.[0]).to.equal(4)
     })
 
     it('reads values where codecs are given, and refuses those of other sizes', () => {
@@ -104,9 +118,9 @@ describe('opening what exists', () => {
       using found = openMap({ id: outer.id })
       if (!(found instanceof ArrayOfMaps)) throw new Error(`a ${found.constructor.name}`)
       expect(openFds()).to.equal(fds + 1)
-      expect(found.snapshot()).to.deep.equal(new Map([[2, [Uint8Array.of(7, 0, 0, 0), Uint8Array.of(0, 0, 0, 0)]]]))
+      expect(found.snapshot()).to.deep.equal(new Map([[2, [7, 0]]]))
       // What was found is good enough to install more.
-      found.set(0, [[1, Uint8Array.of(9, 0, 0, 0)]] as never)
+      found.set(0, [[1, 9]] as never)
       expect(outer.use(0, (inner) => inner.get(1))).to.equal(9)
       using told = openMap({ id: outer.id }, { inner: ArrayMap.spec({ value: u32, maxEntries: 2, dynamicSize: true }) })
       expect((told as typeof outer).snapshot()).to.deep.equal(
