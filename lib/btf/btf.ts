@@ -6,7 +6,7 @@ import { KIND_NAMES } from './format'
 import { BtfImage } from './image'
 import * as layout from './layout'
 import { Names } from './names'
-import { type ToCOptions, toC } from './print'
+import { type ToCOptions, toC, toTypeScript } from './print'
 import * as source from './source'
 import type { BtfKind, BtfResolved, BtfType, BtfTypeOf } from './types'
 
@@ -244,6 +244,17 @@ export class Btf {
    */
   toC(type?: string | number, options?: ToCOptions): string {
     return toC(this, type, options)
+  }
+
+  /**
+   * A module in TypeScript with the values of a type, by its name or id, as codecOf reads them: an interface for it and for
+   * each struct, union and enum in it; and beside each the codec that reads it, where it can be said in those of this
+   * library: they have no unions and no bit fields.
+   *
+   * Throws BtfError as codecOf does: with code ENOENT where there is no type of that name, and for what has no values.
+   */
+  toTypeScript(type: string | number): string {
+    return toTypeScript(this, type)
   }
 
   /** The string at an offset, as .BTF.ext names lines and files. Throws BtfError where there is none. */

@@ -7,7 +7,7 @@ export interface CLayout {
   /** In bytes, as C sees what is printed. */
   readonly align: number
   readonly packed: boolean
-  /** The attribute that a union needs to become as large as it is, in bytes. */
+  /** The attribute that some unions need to become as large as they are, in bytes. */
   readonly aligned: number | undefined
   /** Members, and the unnamed bit fields between and behind them. */
   readonly parts: readonly (Field | CPadding)[]
@@ -18,11 +18,10 @@ interface Shape {
   readonly align: number
 }
 
-/** An unnamed bit field. */
-export interface CPadding {
-  readonly padding: 'char' | 'short' | 'int' | 'long'
-  readonly bits: number
-}
+/** An unnamed bit field; or bytes with a name, where that is too narrow. */
+export type CPadding =
+  | { readonly padding: 'char' | 'short' | 'int' | 'long'; readonly bits: number }
+  | { readonly padding: 'char'; readonly bytes: number }
 
 const PADDINGS = [
   ['char', 8],
@@ -34,7 +33,7 @@ const PADDINGS = [
 /**
  * Finds out what C makes of members by doing as it does (System V ABI, "Bit-Fields" among it; BPF's is the same), and what
  * has to be added where that is not what BTF says. BTF knows no attributes: `packed` is found where a member, the end, or a
- * bit field is where C would not put it; `aligned` becomes padding, which puts everything where it is, but in unions.
+ * bit field is where C would not put it; alignment becomes padding, which puts everything where it is.
  */
 export class CLayouts {
   readonly #types: Types
@@ -147,9 +146,15 @@ export class CLayouts {
     const sizes = fields.map(({ bits }, i) => (bits === undefined ? (shapes[i]?.size ?? 0) : Math.ceil(bits / 8)))
     const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
     if (roundUp(largest, align) >= type.size) return { align, packed, aligned: undefined, parts: fields }
+    if (type.size <= 8) {
+      const parts: (Field | CPadding)[] = [...fields]
+      pad(parts, 0, 8 * type.size)
+      return { align, packed, aligned: undefined, parts }
+    }
     let aligned = align
     while (aligned < type.size && roundUp(largest, aligned) < type.size) aligned *= 2
-    return { align: aligned, packed, aligned, parts: fields }
+    if (roundUp(largest, aligned) === type.size) return { align: aligned, packed, aligned, parts: fields }
+    return { align, packed, aligned: undefined, parts: [...fields, { padding: 'char', bytes: type.size }] }
   }
 }
 

@@ -1,6 +1,6 @@
 import { BtfError } from '../error'
 import type { BtfEnum, BtfEnum64, BtfFuncProto, BtfInt, BtfStruct, BtfType, BtfUnion } from '../types'
-import { CLayouts } from './c-layout'
+import { CLayouts, type CPadding } from './c-layout'
 import { identifier, UniqueNames } from './identifiers'
 import type { Field, Types } from './types'
 
@@ -183,8 +183,8 @@ export class CText {
       for (const [i, part] of parts.entries()) {
         // An array of any length: C has it at the end of structs that have something else.
         const open = type.kind === 'struct' && i === last && i > 0
-        const line = 'padding' in part ? `${part.padding}: ${part.bits}` : this.#member(part, inside, open)
-        if (line !== undefined) text += `\n${inside}${line};`
+        const line = 'padding' in part ? paddingText(part) : this.#member(part, inside, open)
+        text += `\n${inside}${line};`
       }
       text += parts.length === 0 ? '}' : `\n${indent}}`
       const attributes = [...(packed ? ['packed'] : []), ...(aligned === undefined ? [] : [`aligned(${aligned})`])]
@@ -192,12 +192,15 @@ export class CText {
     })
   }
 
-  #member({ name, type, bits }: Field, indent: string, open: boolean): string | undefined {
+  #member({ name, type, bits }: Field, indent: string, open: boolean): string {
     if (bits !== undefined) return `${this.declare(type, identifier(name), indent)}: ${bits}`
     if (name !== '') return this.declare(type, identifier(name), indent, open)
     // A struct with a name as an anonymous member (-fms-extensions) is to the C of others what it has in it.
     const behind = this.#types.resolve(type)
-    if (behind.kind === 'struct' || behind.kind === 'union') return this.#record(behind, '', indent)
+    if (behind.kind === 'struct' || behind.kind === 'union') {
+      if (behind.name === '' && !this.#types.isNamed(type)) return this.declare(type, '', indent)
+      return this.#record(behind, '', indent)
+    }
     throw new BtfError(this.#types.btf.name, `type ${type}, ${behind.kind}, is that of a member without a name`)
   }
 
@@ -213,6 +216,10 @@ export class CText {
     const mode = ENUM_MODES[type.size]
     return type.size === (wide ? 8 : 4) || mode === undefined ? text : `${text} __attribute__((mode(${mode})))`
   }
+}
+
+function paddingText(part: CPadding): string {
+  return 'bits' in part ? `${part.padding}: ${part.bits}` : `${part.padding} __padding[${part.bytes}]`
 }
 
 /** Attributes are behind what they say something of, const and its like before. */

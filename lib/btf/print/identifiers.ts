@@ -38,13 +38,18 @@ export function identifier(name: string): string {
  */
 export class UniqueNames {
   readonly #times = new Map<string, number>()
+  readonly #between: string
+
+  constructor(between = '___') {
+    this.#between = between
+  }
 
   take(name: string): string {
     let times = this.#times.get(name) ?? 0
     let own = name
     do {
       times++
-      own = times === 1 ? name : `${name}___${times}`
+      own = times === 1 ? name : `${name}${this.#between}${times}`
       // A name may end so by itself.
     } while (times > 1 && this.#times.has(own))
     this.#times.set(name, times)

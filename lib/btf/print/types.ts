@@ -47,6 +47,13 @@ export class Types {
     return this.of(this.btf.resolve(id).id)
   }
 
+  /** Whether a typedef gives it a name. */
+  isNamed(id: number): boolean {
+    let type = this.of(id)
+    while (type.kind === 'const' || type.kind === 'volatile' || type.kind === 'type_tag') type = this.of(type.type)
+    return type.kind === 'typedef'
+  }
+
   /** Runs what goes into types that are made from others. */
   deeper<T>(id: number, go: () => T): T {
     if (this.#depth === DEPTH) {

@@ -1,0 +1,295 @@
+import { isByte, isChar } from '../codec/arrays'
+import { kernelOwned } from '../codec/kernel-owned'
+import { BtfError } from '../error'
+import type { BtfArray, BtfDatasec, BtfEnum, BtfEnum64, BtfInt, BtfStruct, BtfType, BtfUnion } from '../types'
+import type { UniqueNames } from './identifiers'
+import { fieldsOf, type Types } from './types'
+import { arrayOf, type CodecText, enumLiteral, oneOf, propertyName, typeName, typeNames } from './typescript-text'
+
+/** What values of a type are, as codecOf reads them: in TypeScript, and by which of the library's codecs. */
+export interface ValueText {
+  readonly type: string
+  /** undefined where none of them says it: unions, bit fields, what the kernel keeps to itself. */
+  readonly codec: CodecText | undefined
+}
+
+interface Member extends ValueText {
+  readonly name: string
+  /** In bytes. */
+  readonly offset: number
+}
+
+interface Members {
+  readonly list: Member[]
+  /** Whether there is nothing but members that lie side by side. */
+  plain: boolean
+}
+
+const INTEGERS: Readonly<Record<number, string>> = { 1: '8', 2: '16', 4: '32', 8: '64' }
+
+/** Writes interfaces, and the codecs beside them, each before whoever needs it. */
+export class TypeScriptText {
+  /** What has been written: declarations, one after the other. */
+  readonly declarations: string[] = []
+  /** What they use of the library; a type has 'type ' before it. */
+  readonly imports = new Set<string>()
+  readonly #types: Types
+  readonly #names: UniqueNames = typeNames()
+  readonly #known = new Map<number, ValueText>()
+
+  constructor(types: Types) {
+    this.#types = types
+  }
+
+  /** The value of a type, with what it needs declared. */
+  valueOf(id: number, path: string): ValueText {
+    return this.#types.deeper(id, () => this.#valueOf(id, path))
+  }
+
+  /** Gives a name to what has none of its own: `type U32 = number`. */
+  alias(name: string, { type, codec }: ValueText): ValueText {
+    const own = this.#names.take(typeName(name))
+    return this.#declared(own, `export type ${own} = ${type}`, codec, 'Codec')
+  }
+
+  #valueOf(id: number, path: string): ValueText {
+    const { type, name } = this.#named(id)
+    const known = this.#known.get(type.id)
+    if (known !== undefined) return known
+    switch (type.kind) {
+      case 'int':
+        return this.#int(type)
+      case 'float':
+        if (type.size !== 4 && type.size !== 8)
+          throw this.#refuse(path, `is a floating-point number of ${type.size} bytes`)
+        return { type: 'number', codec: this.#scalar(type.size === 4 ? 'f32' : 'f64', type.size) }
+      case 'ptr':
+        return { type: 'bigint', codec: this.#types.btf.pointerSize === 8 ? this.#scalar('u64', 8) : undefined }
+      case 'array':
+        return this.#array(type, path)
+      case 'enum':
+      case 'enum64':
+        return this.#remembered(type, this.#enum(type, name))
+      case 'struct':
+      case 'union':
+      case 'datasec':
+        return this.#remembered(type, this.#record(type, name, path))
+      case 'fwd':
+        throw this.#refuse(path, `is ${type.of} ${type.name}, which is only declared here, and has no size`)
+      default:
+        throw this.#refuse(path, `is ${type.kind === 'void' ? 'void' : `a ${type.kind}`}, and has no values`)
+    }
+  }
+
+  /** What is behind typedefs and qualifiers, and the name nearest to it. */
+  #named(id: number): { readonly type: BtfType; readonly name: string } {
+    let type = this.#types.of(id)
+    let name = ''
+    for (;;) {
+      switch (type.kind) {
+        case 'typedef':
+          name = type.name
+          break
+        case 'const':
+        case 'volatile':
+        case 'restrict':
+        case 'type_tag':
+        case 'var':
+          break
+        default:
+          return { type, name: type.name === '' ? name : type.name }
+      }
+      // Refuses what is made from itself.
+      this.#types.resolve(type.type)
+      type = this.#types.of(type.type)
+    }
+  }
+
+  /** What is written out where it stands, as it has no name, is written out again elsewhere. */
+  #remembered(type: BtfType, value: ValueText): ValueText {
+    if (/^\w+$/.test(value.type)) this.#known.set(type.id, value)
+    return value
+  }
+
+  #int({ size, bits, bitOffset, encoding }: BtfInt): ValueText {
+    const type = encoding === 'bool' ? 'boolean' : size > 4 ? 'bigint' : 'number'
+    const letters = INTEGERS[size]
+    if (letters === undefined || bits !== 8 * size || bitOffset !== 0) return { type, codec: undefined }
+    if (encoding === 'bool') return { type, codec: size === 1 ? this.#scalar('bool', 1) : undefined }
+    return { type, codec: this.#scalar(`${encoding === 'signed' ? 'i' : 'u'}${letters}`, size) }
+  }
+
+  #array({ type, length }: BtfArray, path: string): ValueText {
+    if (length === 0) throw this.#refuse(path, 'is an array of open length (or of 0 elements), and has no size')
+    const { btf } = this.#types
+    if (isChar(btf, type)) return { type: 'string', codec: this.#call('cstring', `${length}`, length, 1) }
+    if (isByte(btf, type)) return { type: 'Uint8Array', codec: this.#call('bytes', `${length}`, length, 1) }
+    const element = this.valueOf(type, `${path}[]`)
+    const { codec } = element
+    if (codec === undefined || codec.size % codec.align !== 0) return { type: arrayOf(element.type), codec: undefined }
+    const array = this.#call('array', `${codec.text}, ${length}`, codec.size * length, codec.align)
+    return { type: arrayOf(element.type), codec: array }
+  }
+
+  /** As codecOf has it: by name where a value has one, and numbers where not. `bits` are those of a bit field. */
+  #enum(type: BtfEnum | BtfEnum64, name: string, bits = 8 * type.size): ValueText {
+    const signed =
+      type.signed || (type.kind === 'enum' && bits < 32 && type.values.some(({ value }) => value >= 2 ** 31))
+    const constants = type.values.flatMap(({ name, value }): [string, bigint][] => {
+      const exact = signed && !type.signed ? BigInt.asIntN(32, BigInt(value)) : BigInt(value)
+      const fits = (signed ? BigInt.asIntN(bits, exact) : BigInt.asUintN(bits, exact)) === exact
+      return fits && name !== '' ? [[name, exact]] : []
+    })
+    const wide = type.size > 4
+    const base = `${signed ? 'i' : 'u'}${INTEGERS[type.size] ?? ''}`
+    const whole = bits === 8 * type.size
+    if (constants.length === 0) {
+      return { type: wide ? 'bigint' : 'number', codec: whole ? this.#scalar(base, type.size) : undefined }
+    }
+    const names = oneOf([...constants.map(([constant]) => `'${constant}'`), wide ? 'bigint' : 'number'])
+    const literal = enumLiteral(constants, wide)
+    const args = base === 'u32' ? literal : `${literal}, ${base}`
+    if (!whole) return { type: names, codec: undefined }
+    if (base !== 'u32') this.imports.add(base)
+    const codec = this.#call('enumOf', args, type.size, type.size)
+    if (name === '') return { type: names, codec }
+    const own = this.#names.take(typeName(name))
+    const about = `/** enum ${name}, ${bytes(type.size)}. */`
+    return this.#declared(
+      own,
+      `${about}\nexport type ${own} =${names.includes('\n') ? '' : ' '}${names}`,
+      codec,
+      'Codec',
+    )
+  }
+
+  #record(type: BtfStruct | BtfUnion | BtfDatasec, name: string, path: string): ValueText {
+    const members = type.kind === 'datasec' ? this.#variables(type) : this.#members(type, path)
+    const codec = this.#structCodec(type, members)
+    const lines = members.list.map((member) => `${propertyName(member.name)}: ${member.type}`)
+    if (name === '') {
+      return { type: lines.length === 0 ? 'Record<string, never>' : `{ ${lines.join('; ')} }`, codec }
+    }
+    const own = this.#names.take(typeName(name))
+    const about = `${type.kind === 'datasec' ? 'Section' : type.kind} ${name}, ${bytes(type.size)}`
+    const reader = codec === undefined ? ': codecOf reads it' : ''
+    const text =
+      lines.length === 0
+        ? `export type ${own} = Record<string, never>`
+        : `export interface ${own} {\n${lines.map((line) => `  ${line}\n`).join('')}}`
+    return this.#declared(own, `/** ${about}${reader}. */\n${text}`, codec, 'StructCodec')
+  }
+
+  /** What struct() or packed() makes of the members, where that has the same layout. */
+  #structCodec({ size }: { readonly size: number }, { list, plain }: Members): CodecText | undefined {
+    if (!plain || list.length === 0) return undefined
+    for (const how of ['struct', 'packed'] as const) {
+      const align = how === 'packed' ? 1 : list.reduce((most, { codec }) => Math.max(most, codec?.align ?? 1), 1)
+      let end = 0
+      const fits = list.every(({ offset, codec }) => {
+        if (codec === undefined) return false
+        const start = how === 'packed' ? end : Math.ceil(end / codec.align) * codec.align
+        end = offset + codec.size
+        return start === offset
+      })
+      if (!fits || Math.ceil(end / align) * align !== size) continue
+      const fields = list.map(({ name, codec }) => `${propertyName(name)}: ${codec?.text}`)
+      const inline = `{ ${fields.join(', ')} }`
+      const literal = inline.length <= 90 ? inline : `{\n${fields.map((field) => `  ${field},\n`).join('')}}`
+      return this.#call(how, literal, size, align)
+    }
+    return undefined
+  }
+
+  #members(type: BtfStruct | BtfUnion, path: string): Members {
+    const members: Members = { list: [], plain: true }
+    this.#collect(type, 0, path, members)
+    this.#checkNames(members, path)
+    return members
+  }
+
+  #variables({ vars, size }: BtfDatasec): Members {
+    // 0 in what has not been loaded: then nothing is said of where variables are.
+    const members: Members = { list: [], plain: size > 0 }
+    for (const { type, offset } of vars) {
+      const variable = this.#types.of(type)
+      if (variable.kind === 'var')
+        members.list.push({ name: variable.name, offset, ...this.valueOf(variable.type, variable.name) })
+    }
+    return members
+  }
+
+  /** Members of anonymous structs and unions are members of what is around them, as in C. */
+  #collect(type: BtfStruct | BtfUnion, from: number, path: string, members: Members): void {
+    if (type.kind === 'union') members.plain = false
+    for (const field of fieldsOf(this.#types, type)) {
+      const behind = this.#types.resolve(field.type)
+      if (field.name === '') {
+        if (behind.kind !== 'struct' && behind.kind !== 'union') continue
+        this.#types.deeper(behind.id, () => this.#collect(behind, from + field.bitOffset, path, members))
+      } else if (kernelOwned(this.#types.btf, field.type) !== undefined) {
+        // Neither read nor written, and in its place a struct of the library has nothing.
+        members.plain = false
+      } else if (field.bits !== undefined) {
+        members.plain = false
+        members.list.push({
+          name: field.name,
+          offset: 0,
+          ...this.#bitField(field.type, field.bits, `${path}.${field.name}`),
+        })
+      } else {
+        const value = this.valueOf(field.type, `${path}.${field.name}`)
+        members.list.push({ name: field.name, offset: (from + field.bitOffset) / 8, ...value })
+      }
+    }
+  }
+
+  /** As what it is declared to be; of an enum the constants that it has room for. */
+  #bitField(id: number, bits: number, path: string): ValueText {
+    const { type, name } = this.#named(id)
+    if (
+      (type.kind === 'enum' || type.kind === 'enum64') &&
+      this.#enum(type, '', bits).type !== this.#enum(type, '').type
+    ) {
+      return this.#enum(type, '', bits)
+    }
+    if (type.kind === 'enum' || type.kind === 'enum64')
+      return { ...this.#remembered(type, this.#enum(type, name)), codec: undefined }
+    return { ...this.valueOf(id, path), codec: undefined }
+  }
+
+  #checkNames({ list }: Members, path: string): void {
+    const names = new Set<string>()
+    for (const { name } of list) {
+      if (names.has(name)) throw this.#refuse(`${path}.${name}`, 'is there twice')
+      if (name === '__proto__') throw this.#refuse(`${path}.${name}`, 'cannot be the name of a property')
+      names.add(name)
+    }
+  }
+
+  #declared(name: string, text: string, codec: CodecText | undefined, kind: 'Codec' | 'StructCodec'): ValueText {
+    if (codec === undefined) {
+      this.declarations.push(text)
+      return { type: name, codec: undefined }
+    }
+    this.imports.add(`type ${kind}`)
+    this.declarations.push(`${text}\n\nexport const ${name}: ${kind}<${name}> = ${codec.text}`)
+    return { type: name, codec: { ...codec, text: name } }
+  }
+
+  #scalar(name: string, size: number): CodecText {
+    this.imports.add(name)
+    return { text: name, size, align: size }
+  }
+
+  #call(name: string, args: string, size: number, align: number): CodecText {
+    this.imports.add(name)
+    return { text: `${name}(${args})`, size, align }
+  }
+
+  #refuse(path: string, reason: string): BtfError {
+    return new BtfError(this.#types.btf.name, `${path} ${reason}`)
+  }
+}
+
+const bytes = (size: number) => (size === 1 ? '1 byte' : `${size} bytes`)
