@@ -35,6 +35,16 @@ describe('BpfObject.load', function () {
     expect(app.programs.each?.run({ data: PACKET }).retval).to.equal(10)
   })
 
+  it('loads what bpftool has made of two files, with functions of one name in both', () => {
+    using app = open('linked').load()
+    ;(app.maps.shared as ArrayMap<number>).set(0, 1000)
+    // here(add_three(4)) of the one is 10 * (4 + 1 + 2)
+    expect(app.programs.first?.run({ data: PACKET }).retval).to.equal(1070)
+    expect(app.programs.second?.run({ data: PACKET }).retval).to.equal(5)
+    if (app.globals.base !== undefined) app.globals.base.value = 5
+    expect(app.programs.second?.run({ data: PACKET }).retval).to.equal(6)
+  })
+
   it('gives the kernel the names of functions and the lines of the source', function () {
     needsBpftool(this)
     using app = open('functions').load()
