@@ -1,5 +1,7 @@
-/** BTF: the types of the kernel, of its modules, and of compiled programs. */
+/** BTF: the types of the kernel, of its modules, of compiled programs, and of one's own. */
 export { Btf, type BtfOptions, type ModuleBtf } from './btf'
+export { BtfBuilder } from './build/builder'
+export type { BtfDescription } from './build/description'
 export { type BtfValue, codecOf } from './codec'
 export { BtfError } from './error'
 export {

@@ -51,11 +51,14 @@ class Together {
     for (const { name, type: of, bitOffset, bitfieldSize = 0 } of type.members) {
       const what = name === '' ? 'a member' : `member '${name}'`
       const size = this.#sized(type, what, of)
-      const scalar = ['int', 'enum', 'enum64'].includes(this.#resolved(of)?.kind ?? '')
+      const kind = this.#resolved(of)?.kind
+      const scalar = kind === 'int' || kind === 'enum' || kind === 'enum64'
       if (bitfieldSize > 0 && (!scalar || bitfieldSize > size * 8)) {
         fail(type, `${what} is a bit field of ${bitfieldSize} bits, of what has ${size} bytes`)
       }
-      if (bitfieldSize === 0 && bitOffset % 8 !== 0) fail(type, `${what} is at bit ${bitOffset}, within a byte`)
+      // Old compilers have bit fields as integers of few bits.
+      if (bitfieldSize === 0 && bitOffset % 8 !== 0 && kind !== 'int')
+        fail(type, `${what} is at bit ${bitOffset}, within a byte`)
       const end = bitOffset + (bitfieldSize === 0 ? size * 8 : bitfieldSize)
       if (end > type.size * 8) fail(type, `${what} goes to bit ${end}, past its ${type.size} bytes`)
     }
