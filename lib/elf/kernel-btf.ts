@@ -1,5 +1,5 @@
 import { LITTLE } from '../asm/decode'
-import type { Btf } from '../btf'
+import { type Btf, BtfError } from '../btf'
 import {
   DATASEC,
   FUNC,
@@ -36,7 +36,11 @@ export function kernelBtf(file: ObjectFile, btf: Btf): Uint8Array<ArrayBuffer> {
   const types = typesOf(view, btf.name)
   const word = (at: number) => view.getUint32(at, LITTLE)
   const put = (at: number, value: number) => view.setUint32(at, value, LITTLE)
-  const placeOf = (id: number) => types[id - btf.firstId] as number
+  const placeOf = (id: number) => {
+    const place = types[id - btf.firstId]
+    if (place === undefined) throw new BtfError(btf.name, `a section or a function refers to type ${id}, which is none`)
+    return place
+  }
   for (const at of types) {
     if (kindOf(word(at + 4)) !== DATASEC) continue
     const count = vlenOf(word(at + 4))

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { expect } from 'chai'
-import type { BpfObject } from '../../lib'
+import { type BpfObject, Btf } from '../../lib'
 import { errorOf } from '../support/error'
 import { needs, requireFeature } from '../support/kernel'
 import { needsKernel, open, PACKET } from './kit'
@@ -88,5 +88,15 @@ describe('what an object has from the kernel', function () {
     using app = object.load()
     expect(app.programs.functions?.run().retval).to.equal(1)
     expect(app.globals.found?.value).to.equal(1)
+  })
+
+  it('is the layout of its types (CO-RE)', function () {
+    requireFeature(this, 'programType', 'syscall')
+    using app = open('core').load()
+    expect(app.programs.read?.run().retval).to.equal(1)
+    expect(app.globals.read_tgid?.value).to.be.above(0)
+    expect(app.globals.read_tgid?.value).to.equal(app.globals.told_tgid?.value)
+    expect(app.globals.has_member?.value).to.equal(0)
+    expect(app.globals.size?.value).to.equal(Btf.kernel().require('task_struct', 'struct').size)
   })
 })

@@ -1,6 +1,10 @@
 import { expect } from 'chai'
 import { BtfError } from '../../lib/btf'
 import { BpfObject } from '../../lib/elf'
+import { readContents } from '../../lib/elf/contents'
+import { kernelBtf } from '../../lib/elf/kernel-btf'
+import { readObjectFile } from '../../lib/elf/object-file'
+import { linesOf, recordsOf, relocationsOf } from '../../lib/elf/program-btf'
 import { ElfError } from '../../lib/elf-file/error'
 import { ElfFile } from '../../lib/elf-file/file'
 import { memorySource } from '../../lib/elf-file/source'
@@ -41,6 +45,19 @@ function structure(bytes: Uint8Array): Span[] {
   ]
 }
 
+/** What `load` makes of an object before the kernel is asked. */
+function whatLoadReads(bytes: Uint8Array): void {
+  const { file, btf, ext, programs } = readContents(readObjectFile(bytes, 'broken'))
+  if (btf === undefined) return
+  expect(kernelBtf(file, btf).length).to.equal(btf.bytes.length)
+  if (ext === undefined) return
+  for (const { linked } of programs) {
+    recordsOf(linked, ext)
+    linesOf(linked, ext, btf)
+    relocationsOf(linked, ext)
+  }
+}
+
 describe('objects that are broken', function () {
   this.timeout(60_000)
 
@@ -67,6 +84,7 @@ describe('objects that are broken', function () {
         try {
           const object = BpfObject.open(bytes)
           for (const global of Object.values(object.globals)) expect(global.size).to.be.at.least(1)
+          whatLoadReads(bytes)
         } catch (error) {
           refused++
           if (error instanceof ElfError || error instanceof BtfError) expect(error.reason).not.to.equal('')
