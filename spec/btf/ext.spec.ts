@@ -134,6 +134,11 @@ describe('.BTF.ext', function () {
         '1 records of 4294967280 bytes, and there are 4 bytes left',
       ],
       [extOf([[10, xdp, 1, 0, 0, 0], [], []]), first, 'records of 10 bytes are not aligned to 4'],
+      [
+        extOf([[12, xdp, 2, 0, int, 9, 8, int], [], []]),
+        first + 8,
+        '2 records of 12 bytes, and there are 20 bytes left',
+      ],
       [extOf([[8, xdp], [], []]), first + 4, 'a section is cut off in its head'],
       [extOf([[8, 0x7fff, 0], [], []]), first + 4, 'a string at 32767, and x.btf has none there'],
       [extOf([[8, xdp, 1, 0, 2], [], []]), first + 16, 'it refers to type 2, and the last one of x.btf is 1'],

@@ -86,6 +86,15 @@ describe('split BTF', function () {
     expect(btf.findAll('node_t').map(({ id }) => id)).to.deep.equal([9, 33])
   })
 
+  it('has pointers of the size that its base has', () => {
+    const narrow = new Image()
+    narrow.int('long int', 4)
+    const split = new Image({ base: { types: 1, stringBytes: narrow.stringBytes } })
+    const ptr = split.ptr(1)
+    const btf = Btf.parse(split.bytes(), { base: Btf.parse(narrow.bytes()) })
+    expect([btf.pointerSize, btf.sizeOf(ptr), btf.alignOf(ptr)]).to.deep.equal([4, 4, 4])
+  })
+
   it('may have no types, and no strings', () => {
     const empty = new Image({ base: { types: base.typeCount, stringBytes: base.stringBytes } })
     const btf = Btf.parse(empty.bytes(), { base: parsedBase })

@@ -210,6 +210,19 @@ describe('a type of BTF', function () {
     }
   })
 
+  it('may share its name with others, which are found in the order of their ids', () => {
+    const image = new Image()
+    const ids = [1, 2, 3, 4].map(() => image.typedef('same', image.int('int', 4)))
+    const struct = image.struct('same', 0, [])
+    const btf = Btf.parse(image.bytes())
+    // Through all types first, then by the index.
+    for (let i = 0; i < 6; i++) {
+      expect(btf.findAll('same').map(({ id }) => id)).to.deep.equal([...ids, struct])
+      expect(btf.findAll('same', 'typedef').map(({ id }) => id)).to.deep.equal(ids)
+      expect([btf.find('same')?.id, btf.find('same', 'struct')?.id]).to.deep.equal([ids[0], struct])
+    }
+  })
+
   it('may be of a kind that is not known, where the BTF says how long it is', () => {
     const image = new Image({ layouts: Array.from({ length: 41 }, (_, kind) => (kind === 40 ? [8, 4] : [0, 0])) })
     const int = image.int('int', 4)
