@@ -1,11 +1,11 @@
 /** Whether what a compiler makes of printed types is what they were: two types of two BTFs, and all that they lead to. */
-import type { Btf, BtfEnum, BtfEnum64, BtfMember, BtfType } from '../../lib/btf'
+import type { Btf, BtfConst, BtfEnum, BtfEnum64, BtfMember, BtfType, BtfVolatile } from '../../lib/btf'
 
 interface Pair {
   readonly a: number
   readonly b: number
   readonly path: string
-  /** Of a parameter or a result: C knows no const there. */
+  /** Of a parameter, a result or an anonymous member: there clang forgets about const. */
   readonly bare?: boolean
 }
 
@@ -36,11 +36,6 @@ export class Comparison {
     this.#b = b
   }
 
-  /** How many pairs there were. */
-  get count(): number {
-    return this.#seen.size
-  }
-
   add(a: number, b: number, path: string): void {
     this.#work.push({ a, b, path })
     for (let pair = this.#work.pop(); pair !== undefined; pair = this.#work.pop()) this.#compare(pair)
@@ -51,6 +46,11 @@ export class Comparison {
     if (this.#seen.has(key)) return
     this.#seen.add(key)
     const [one, other] = [peeled(this.#a, a), peeled(this.#b, b)]
+    // What is only pointed to is only declared, and compared where it is used.
+    if (other.type.kind === 'fwd' && other.type.of === one.type.kind) {
+      this.#same(path, 'name', plain(one.type.name), plain(other.type.name))
+      return
+    }
     this.#same(path, 'kind', kindOf(one.type), kindOf(other.type))
     if (!bare && one.type.kind !== 'func_proto') {
       this.#same(path, 'qualifiers', one.qualifiers, other.qualifiers)
@@ -73,7 +73,7 @@ export class Comparison {
         return
       case 'typedef':
         if (b.kind !== 'typedef') return
-        this.#same(path, 'name', a.name, plain(b.name))
+        this.#same(path, 'name', plain(a.name), plain(b.name))
         this.#push(a.type, b.type, a.name)
         return
       case 'array':
@@ -94,23 +94,23 @@ export class Comparison {
       case 'struct':
       case 'union':
         if (b.kind !== a.kind) return
-        this.#same(path, 'name', a.name, plain(b.name))
+        this.#same(path, 'name', plain(a.name), plain(b.name))
         this.#same(path, 'size', a.size, b.size)
         this.#same(path, 'members', a.members.map(placeOf), b.members.map(placeOf))
         for (const [i, member] of a.members.entries()) {
           const its = b.members[i]
-          if (its !== undefined) this.#push(member.type, its.type, `${path}.${member.name}`)
+          if (its !== undefined) this.#push(member.type, its.type, `${path}.${member.name}`, member.name === '')
         }
         return
       case 'enum':
       case 'enum64':
         if (b.kind !== 'enum' && b.kind !== 'enum64') return
-        this.#same(path, 'name', a.name, plain(b.name))
+        this.#same(path, 'name', plain(a.name), plain(b.name))
         this.#same(path, 'size', a.size, b.size)
         this.#same(path, 'values', constantsOf(a, b), constantsOf(b, a))
         return
       default:
-        this.#same(path, 'name', a.name, plain(b.name))
+        this.#same(path, 'name', plain(a.name), plain(b.name))
     }
   }
 
@@ -142,12 +142,12 @@ function peeled(btf: Btf, id: number): { readonly type: BtfType; readonly qualif
     if (type.kind !== 'type_tag') found.add(type.kind)
     type = btf.type(type.type)
   }
-  for (let inner = type; inner.kind === 'array' || isQualifier(inner); inner = btf.type(inner.type)) {
+  for (let inner: BtfType = type; inner.kind === 'array' || isQualifier(inner); inner = btf.type(inner.type)) {
     if (inner.kind !== 'array') found.add(inner.kind)
   }
   return { type, qualifiers: [...found].sort() }
 }
 
-function isQualifier(type: BtfType): type is BtfType & { readonly kind: 'const' | 'volatile'; readonly type: number } {
+function isQualifier(type: BtfType): type is BtfConst | BtfVolatile {
   return type.kind === 'const' || type.kind === 'volatile'
 }

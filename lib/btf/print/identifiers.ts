@@ -29,7 +29,8 @@ const KEYWORDS: ReadonlySet<string> = new Set([
 /** A name of BTF as an identifier of C. */
 export function identifier(name: string): string {
   const own = /^\w+$/.test(name) ? name : name.replaceAll(/\W/g, '_')
-  return KEYWORDS.has(own) || /^\d/.test(own) ? `${own}_` : own
+  if (KEYWORDS.has(own)) return `${own}_`
+  return /^\d/.test(own) ? `_${own}` : own
 }
 
 /**
