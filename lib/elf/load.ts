@@ -35,7 +35,7 @@ export function loadContents(contents: Contents, license: string, options: LoadO
   try {
     return new Loader(contents, license, options, undo).run()
   } catch (error) {
-    undo.run()
+    undo.runAfter(error)
     throw error
   }
 }

@@ -104,7 +104,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
         if (link !== undefined) links.push([description.name, undo.own(link)])
       }
     } catch (error) {
-      undo.run()
+      undo.runAfter(error)
       throw error
     }
     const attached = new Attachments(dictionary(links))

@@ -13,8 +13,8 @@ export class Undo {
     return made
   }
 
-  /** Takes everything back, from the last on. All are tried; the first that fails is thrown. */
-  run(): void {
+  /** Takes everything back, from the last on; all is tried. What fails is told beside the error that it is done for. */
+  runAfter(cause: unknown): void {
     const errors: unknown[] = []
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
@@ -23,6 +23,6 @@ export class Undo {
         errors.push(error)
       }
     }
-    if (errors.length > 0) throw errors[0]
+    if (errors.length > 0) throw new AggregateError([cause, ...errors], `${cause}; and not all could be taken back`)
   }
 }
