@@ -246,15 +246,11 @@ export class TypeScriptText {
 
   /** As what it is declared to be; of an enum the constants that it has room for. */
   #bitField(id: number, bits: number, path: string): ValueText {
-    const { type, name } = this.#named(id)
-    if (
-      (type.kind === 'enum' || type.kind === 'enum64') &&
-      this.#enum(type, '', bits).type !== this.#enum(type, '').type
-    ) {
-      return this.#enum(type, '', bits)
+    const { type } = this.#named(id)
+    if (type.kind === 'enum' || type.kind === 'enum64') {
+      const own = this.#enum(type, '', bits)
+      if (own.type !== this.#enum(type, '').type) return own
     }
-    if (type.kind === 'enum' || type.kind === 'enum64')
-      return { ...this.#remembered(type, this.#enum(type, name)), codec: undefined }
     return { ...this.valueOf(id, path), codec: undefined }
   }
 
