@@ -15,14 +15,19 @@ export interface XdpContext {
   rxQueueIndex: number
 }
 
+// struct xdp_md and struct __sk_buff, with the names that errors are to tell.
+
 const XdpMd = struct({
-  data: u32,
-  data_end: u32,
-  data_meta: u32,
-  ingress_ifindex: u32,
-  rx_queue_index: u32,
-  egress_ifindex: u32,
+  metadata: u32, // data
+  dataEnd: u32,
+  dataMeta: u32,
+  ingressIfindex: u32,
+  rxQueueIndex: u32,
+  egressIfindex: u32,
 })
+
+/** The most that any kernel takes (xdp_metalen_invalid in include/net/xdp.h). */
+const MOST_METADATA = 252
 
 /** Where xdp_md has data_end: the kernel wants the packet's length there, which `run` knows. */
 export const XDP_DATA_END = 4
@@ -31,19 +36,15 @@ const xdpCodec: Codec<XdpContext> = {
   name: 'struct xdp_md',
   size: XdpMd.size,
   align: XdpMd.align,
-  write(view, offset, { metadata, ingressIfindex, rxQueueIndex }) {
-    XdpMd.write(view, offset, {
-      data: metadata,
-      data_end: 0,
-      data_meta: 0,
-      ingress_ifindex: ingressIfindex,
-      rx_queue_index: rxQueueIndex,
-      egress_ifindex: 0,
-    })
+  write(view, offset, value) {
+    XdpMd.write(view, offset, { dataEnd: 0, dataMeta: 0, egressIfindex: 0, ...value })
+    const { metadata } = value
+    if (metadata % 4 === 0 && metadata <= MOST_METADATA) return
+    throw new RangeError(`metadata: ${metadata} bytes cannot be: a multiple of 4 up to ${MOST_METADATA} can`)
   },
   read(view, offset) {
-    const { data, ingress_ifindex, rx_queue_index } = XdpMd.read(view, offset)
-    return { metadata: data, ingressIfindex: ingress_ifindex, rxQueueIndex: rx_queue_index }
+    const { metadata, ingressIfindex, rxQueueIndex } = XdpMd.read(view, offset)
+    return { metadata, ingressIfindex, rxQueueIndex }
   },
 }
 
@@ -74,55 +75,50 @@ export interface SkbContext {
 const word = u32
 const SkBuff = struct({
   len: word,
-  pkt_type: word,
+  pktType: word,
   mark: word,
-  queue_mapping: word,
+  queueMapping: word,
   protocol: word,
   vlan: array(word, 3),
   priority: word,
-  ingress_ifindex: word,
+  ingressIfindex: word,
   ifindex: word,
-  tc_index: word,
+  tcIndex: word,
   cb: array(word, 5),
   hash: word,
-  tc_classid: word,
+  tcClassid: word,
   data: word,
-  data_end: word,
-  napi_id: word,
+  dataEnd: word,
+  napiId: word,
   addresses: array(word, 13), // family to local_port
-  data_meta: word,
-  flow_keys: u64,
+  dataMeta: word,
+  flowKeys: u64,
   tstamp: u64,
-  wire_len: word,
-  gso_segs: word,
+  wireLen: word,
+  gsoSegs: word,
   sk: u64,
-  gso_size: word,
-  tstamp_type: word,
+  gsoSize: word,
+  tstampType: word,
   hwtstamp: u64,
 })
 
-const NONE = { len: 0, pkt_type: 0, queue_mapping: 0, protocol: 0, vlan: [0, 0, 0], tc_index: 0, hash: 0 }
-const NEITHER = { tc_classid: 0, data: 0, data_end: 0, napi_id: 0, addresses: new Array<number>(13).fill(0) }
-const NOR = { data_meta: 0, flow_keys: 0n, sk: 0n, tstamp_type: 0 }
+const NONE = { len: 0, pktType: 0, queueMapping: 0, protocol: 0, vlan: [0, 0, 0], tcIndex: 0, hash: 0 }
+const NEITHER = { tcClassid: 0, data: 0, dataEnd: 0, napiId: 0, addresses: new Array<number>(13).fill(0) }
+const NOR = { dataMeta: 0, flowKeys: 0n, sk: 0n, tstampType: 0 }
 
 const skbCodec: Codec<SkbContext> = {
   name: 'struct __sk_buff',
   size: SkBuff.size,
   align: SkBuff.align,
   write(view, offset, value) {
-    const { mark, priority, ingressIfindex, ifindex, cb, tstamp, wireLen, gsoSegs, gsoSize, hwtstamp } = value
-    SkBuff.write(view, offset, {
-      ...{ ...NONE, ...NEITHER, ...NOR, mark, priority, ifindex, cb, tstamp, hwtstamp },
-      ...{ ingress_ifindex: ingressIfindex, wire_len: wireLen, gso_segs: gsoSegs, gso_size: gsoSize },
-    })
+    SkBuff.write(view, offset, { ...NONE, ...NEITHER, ...NOR, ...value })
   },
   read(view, offset) {
-    const { mark, priority, ingress_ifindex, ifindex, cb, tstamp, wire_len, gso_segs, gso_size, hwtstamp } =
-      SkBuff.read(view, offset)
-    return {
-      ...{ mark, priority, ingressIfindex: ingress_ifindex, ifindex, cb, tstamp },
-      ...{ wireLen: wire_len, gsoSegs: gso_segs, gsoSize: gso_size, hwtstamp },
-    }
+    const { mark, priority, ingressIfindex, ifindex, cb, tstamp, wireLen, gsoSegs, gsoSize, hwtstamp } = SkBuff.read(
+      view,
+      offset,
+    )
+    return { mark, priority, ingressIfindex, ifindex, cb, tstamp, wireLen, gsoSegs, gsoSize, hwtstamp }
   },
 }
 

@@ -7,7 +7,9 @@ import { BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
 import { isLockedDown } from '../features/lockdown'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { Handle, type Lease } from '../handle/handle'
+import { PROGRAM_FLAGS } from './names'
 import type { Loading, ProgramOptions } from './options'
+import { withSource } from './source'
 import { VerifierError } from './verifier-error'
 import { hasWords } from './verifier-log'
 
@@ -32,9 +34,13 @@ const MOST_LOG_BYTES = 1 << 28
 /** Loads a program. Throws VerifierError, UnsupportedError, KernelError. */
 export function load(loading: Loading): Loaded {
   const attempts = attemptsOf(loading)
-  let step = attempts.next()
-  while (!step.done) step = attempts.next(tryProgLoad(step.value))
-  return loadedOr(step.value, loading)
+  try {
+    let step = attempts.next()
+    while (!step.done) step = attempts.next(tryProgLoad(step.value))
+    return loadedOr(step.value, loading)
+  } finally {
+    attempts.return(NEVER)
+  }
 }
 
 /**
@@ -45,12 +51,13 @@ export async function loadAsync(given: Loading, options: ProgramOptions): Promis
   const loading = { ...given, fields: ownFields(given.fields) }
   const leases = leasesOf(loading, options)
   let loaded: Loaded | undefined
+  const attempts = attemptsOf(loading)
   try {
-    const attempts = attemptsOf(loading)
     let step = attempts.next()
     while (!step.done) step = attempts.next(await tryProgLoadAsync(step.value))
     loaded = loadedOr(step.value, loading)
   } finally {
+    attempts.return(NEVER)
     releaseAll(leases, loaded)
   }
   return loaded
@@ -88,21 +95,38 @@ function releaseAll(leases: readonly Lease[], loaded?: Loaded): void {
   throw failures[0]
 }
 
+/** What attempts that are broken off come to, by an error of the call itself: nobody sees it. */
+const NEVER: Refusal = { errno: 0, log: '' }
+
 /**
  * The calls that it takes, each with the answer to the one before: without a log, which costs the verifier time; then, to
- * be told why not, with one that holds all that it says.
+ * be told why not, with one that holds all that it says, and the lines of the source among it. A program gets BTF of its
+ * source only where there is a log: to load that costs as much as to load a small program.
  */
-function* attemptsOf({ fields, logLevel }: Loading): Generator<ProgLoadFields, Loaded | Refusal, ProgLoadReply> {
+function* attemptsOf(loading: Loading): Generator<ProgLoadFields, Loaded | Refusal, ProgLoadReply> {
+  const { fields, logLevel } = loading
   let first: ProgLoadReply | undefined
   if (logLevel === 0) {
     first = yield fields
     if (first.errno === 0) return { fd: first.fd, log: '' }
   }
+  using source = withSource(loading)
+  const explained = yield* logged(source.fields, logLevel, first)
+  // What the kernel has against the BTF is nobody's business.
+  return source.refused(explained) ? yield* logged(fields, logLevel, first) : explained
+}
+
+/** The attempts with a log, each with more room for it. */
+function* logged(
+  fields: ProgLoadFields,
+  logLevel: number,
+  first: ProgLoadReply | undefined,
+): Generator<ProgLoadFields, Loaded | Refusal, ProgLoadReply> {
   const log_level = logLevel === 0 ? BPF_LOG_LEVEL1 : logLevel
   for (let bytes = FIRST_LOG_BYTES; ; ) {
     const log_buf = new ArrayBuffer(bytes)
     const reply = yield { ...fields, log_level, log_buf }
-    if (reply.errno === 0) return { fd: reply.fd, log: textOf(log_buf) }
+    if (reply.errno === 0) return { fd: reply.fd, log: logLevel === 0 ? '' : textOf(log_buf) }
     if (errnoName(reply.errno) === 'ENOSPC' && bytes < MOST_LOG_BYTES) {
       // Linux 6.4 tells how much it is; before, one can but try again: few times, as each is a verification.
       bytes = Math.min(MOST_LOG_BYTES, reply.logTrueSize > bytes ? reply.logTrueSize : bytes * 16)
@@ -120,7 +144,8 @@ function loadedOr(result: Loaded | Refusal, loading: Loading): Loaded {
   throw error
 }
 
-function errorOf({ errno, log }: Refusal, { type, fields, code, subject, expectedAttachType }: Loading): Error {
+function errorOf({ errno, log }: Refusal, loading: Loading): Error {
+  const { type, fields, code, subject } = loading
   const about = { command: 'BPF_PROG_LOAD', subject }
   if (hasWords(log)) {
     const insns = fields.insns as Uint8Array
@@ -128,13 +153,21 @@ function errorOf({ errno, log }: Refusal, { type, fields, code, subject, expecte
   }
   const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, type) }
   const error = new KernelError(errno, { ...about, subject: withHint })
-  return unsupportedOr(error, () => questionsOf(type, expectedAttachType)) as Error
+  return unsupportedOr(error, () => questionsOf(loading), UNKNOWN) as Error
 }
 
+/** How a kernel says that it does not know what it is asked for; E2BIG of a field that is behind its own attr. */
+const UNKNOWN: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUPP', 'EOPNOTSUPP', 'E2BIG'])
+
 /** What a program of this kind may ask too much of a kernel by. */
-function questionsOf(type: string, attachType: AttachTypeName | undefined): readonly Words[] {
-  const attachment = attachType === undefined ? undefined : ATTACHMENTS[attachType]
-  return [['programType', type], ...(attachment === undefined ? [] : [['attach', attachment] as Words])]
+function questionsOf({ type, expectedAttachType, fields }: Loading): readonly Words[] {
+  const { prog_flags = 0, prog_token_fd } = fields
+  const attachment = expectedAttachType === undefined ? undefined : ATTACHMENTS[expectedAttachType]
+  const asked: Words[] = [['programType', type]]
+  if (attachment !== undefined) asked.push(['attach', attachment])
+  if ((prog_flags & PROGRAM_FLAGS.XDP_HAS_FRAGS) !== 0) asked.push(['xdpFragments'])
+  if (prog_token_fd !== undefined) asked.push(['tokens'])
+  return asked
 }
 
 /** The attach types of which the verifier has to know, as `features` calls them. */

@@ -135,6 +135,7 @@ function instructionsOf(code: ProgramCode | Uint8Array): Uint8Array {
   if (!types.isUint8Array(bytes)) {
     throw new TypeError('code is what the bpf template or assemble() makes, or a Uint8Array of instructions')
   }
+  if (!types.isArrayBuffer(bytes.buffer)) throw new TypeError('code must not be shared between threads')
   if (bytes.length === 0) throw new RangeError('code is empty: the least program is  r0 = 0; exit')
   if (bytes.length % INSTRUCTION_BYTES !== 0) {
     throw new RangeError(`code has ${bytes.length} bytes: that is no whole number of instructions of 8`)

@@ -198,8 +198,9 @@ export class Program implements Disposable {
    * again in the second run. Linux 4.12; `raw_tracepoint` 5.10, `sk_lookup` and `syscall` 5.14, `netfilter` 6.4.
    */
   run<C = Uint8Array>(options: RunOptions<C> = {}): RunResult<C> {
-    const { fd } = this.handle
     let way = this.#wayOf(options)
+    // Read only now: a codec of the context may have closed the program.
+    const { fd } = this.handle
     if (!runOnce(way, fd)) {
       way = withRoom(way)
       if (!runOnce(way, fd)) throw outgrown(way.calls)

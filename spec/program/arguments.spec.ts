@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { bpf, Program, type ProgramOptions } from '../../lib'
+import { bpf, Program, type ProgramOptions, skbContext, xdpContext } from '../../lib'
 import { errorOf, rejectionOf } from '../support/error'
 import { requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
@@ -35,6 +35,12 @@ const WRONG: readonly Wrong[] = [
   ['code as text', { ...ok, code: 'exit' }, TypeError, 'code is'],
   ['code of no bytes', { ...ok, code: new Uint8Array(0) }, RangeError, 'code is empty'],
   ['code of an empty template', { ...ok, code: bpf`` }, RangeError, 'code is empty'],
+  [
+    'code of another thread',
+    { ...ok, code: new Uint8Array(new SharedArrayBuffer(16)) },
+    TypeError,
+    'code must not be shared',
+  ],
   ['half an instruction', { ...ok, code: new Uint8Array(12) }, RangeError, 'no whole number of instructions'],
   ['too much code', { ...ok, code: new Uint8Array(8_000_008) }, RangeError, 'up to 1000000'],
   ['a long name', { ...ok, name: 'sixteen_letters_' }, RangeError, 'up to 15'],
@@ -136,6 +142,29 @@ describe('arguments that are wrong', () => {
       ['room below zero', 'xdp', { data: packet, dataOutSize: -1 }, RangeError, 'dataOutSize'],
       ['a context of text', 'xdp', { data: packet, ctx: 'lo' }, TypeError, 'ctx is a Uint8Array'],
       ['a context beyond all', 'xdp', { data: packet, ctx: new Uint8Array(4097) }, RangeError, 'up to 4096'],
+      [
+        '3 bytes of metadata',
+        'xdp',
+        { data: packet, ctx: xdpContext({ metadata: 3 }) },
+        RangeError,
+        'metadata: 3 bytes',
+      ],
+      [
+        'much metadata',
+        'xdp',
+        { data: packet, ctx: xdpContext({ metadata: 256 }) },
+        RangeError,
+        'multiple of 4 up to 252',
+      ],
+      [
+        'an interface by its name',
+        'xdp',
+        { data: packet, ctx: xdpContext({ ingressIfindex: 'lo' as never }) },
+        TypeError,
+        'ingressIfindex: ',
+      ],
+      ['a size below 0', 'xdp', { data: packet, ctx: skbContext({ gsoSize: -1 }) }, RangeError, 'gsoSize: -1'],
+      ['a slip', 'xdp', { data: packet, ctx: skbContext({ marc: 1 } as object) }, TypeError, 'marc: no such field'],
       ['a packet', 'tracepoint', { data: packet }, TypeError, 'given no packet'],
       ['rounds', 'tracepoint', { repeat: 2 }, TypeError, 'no repeat'],
       ['13 arguments', 'tracepoint', { ctx: new BigUint64Array(13) }, RangeError, 'up to 96'],

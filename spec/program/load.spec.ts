@@ -14,13 +14,13 @@ import {
   u64,
   VerifierError,
 } from '../../lib'
-import { BPF_PROG_LOAD } from '../../syscalls'
+import { BPF_F_XDP_HAS_FRAGS, BPF_PROG_LOAD, BPF_TOKEN_CREATE } from '../../syscalls'
 import { LE } from '../../syscalls/attr-common'
 import * as attachTypes from '../../syscalls/uapi-attach-type'
 import { ATTACH_TYPES, PROGRAM_TYPES } from '../../syscalls/uapi-names'
 import { errorOf } from '../support/error'
 import { eventually, mapIds, requireFeature, requireRoot } from '../support/kernel'
-import { recorded } from '../support/recording-abi'
+import { type Answer, recorded } from '../support/recording-abi'
 import { runInChild } from '../support/run'
 import { fdInfo, loadXdp, named, needsBpftool, returning, shown } from './kit'
 
@@ -167,6 +167,32 @@ describe('Program.load', function () {
     expect(error.message).to.include(`programs of type ${type}`)
   })
 
+  it('says that a kernel does not know a flag, or tokens', () => {
+    const EXPECTED: readonly [options: Partial<ProgramOptions>, answer: Answer, words: string][] = [
+      [
+        { flags: ['XDP_HAS_FRAGS'] },
+        ({ command, attr }) => {
+          if (command !== BPF_PROG_LOAD) return undefined
+          return (viewOf(attr).getUint32(44, LE) & BPF_F_XDP_HAS_FRAGS) === 0 ? undefined : -EINVAL
+        },
+        'has no XDP programs for packets in fragments',
+      ],
+      [
+        { token: 7 },
+        ({ command, attr }) => {
+          if (command === BPF_TOKEN_CREATE) return -EINVAL
+          return command === BPF_PROG_LOAD && (attr as Uint8Array).length > 144 ? -E2BIG : undefined
+        },
+        'has no tokens',
+      ],
+    ]
+    for (const [options, answer, words] of EXPECTED) {
+      const error = recorded(() => errorOf(() => loadXdp(options)), answer)
+      expect(error, error.message).to.be.instanceOf(UnsupportedError)
+      expect(error.message).to.include(words)
+    }
+  })
+
   it('says which capability is missing', async () => {
     const script = `
       const { Program, assemble } = require('./lib')
@@ -184,4 +210,9 @@ describe('Program.load', function () {
   })
 })
 
+const E2BIG = 7
 const EINVAL = 22
+
+function viewOf(attr: Uint8Array | undefined): DataView {
+  return new DataView((attr as Uint8Array).buffer)
+}

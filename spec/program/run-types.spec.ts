@@ -127,6 +127,28 @@ describe('program.run, of other types', () => {
       expect(before).to.deep.equal([0, 0])
     })
 
+    it('is not that of another program, where the codec closes this one', () => {
+      const program = Program.load({ type: 'syscall', code: answering })
+      let other: Program | undefined
+      const codec: typeof Request = {
+        ...Request,
+        write(view, offset, value) {
+          Request.write(view, offset, value)
+          const { fd } = program
+          program.close()
+          other = Program.load({ type: 'syscall', code: counter.counted(returning(9)) })
+          expect(other.fd).to.equal(fd)
+        },
+      }
+      try {
+        const run = () => program.run({ ctx: { codec, value: { question: 1, answer: 0 } } })
+        expect(errorOf(run).code).to.equal('ERR_EBPF_CLOSED')
+        expect(counter.runs).to.equal(0n)
+      } finally {
+        other?.close()
+      }
+    })
+
     it('holds while the codec runs the same program', () => {
       using program = Program.load({ type: 'syscall', code: answering })
       const nested: number[] = []

@@ -25,7 +25,7 @@ describe('VerifierError', function () {
   it('carries the whole log, and shows its last lines', () => {
     const many = Array.from({ length: 5000 }, (_, i) => `r1 = ${i}`).join('\n')
     const error = refusalOf(assemble(`${many}\nexit`))
-    expect(error.log).to.match(/^(0: .*\n)?0: \(b7\) r1 = 0/)
+    expect(error.log).to.match(/^(0: .*\n)?(; r1 = 0.*\n)?0: \(b7\) r1 = 0/)
     expect(error.log).to.include('4999: (b7) r1 = 4999')
     expect(error.log).to.include('R0 !read_ok')
     expect(error.message.split('\n').length).to.be.lessThan(15)
