@@ -66,5 +66,5 @@ const bare = (name: string) => name.replace('type ', '')
 
 /** Whether a text uses a name of the library, and not a property of that name. */
 function hasWord(text: string, name: string): boolean {
-  return new RegExp(`(?<![\\w$'.])${name}(?![\\w$':?])`).test(text)
+  return new RegExp(`(?<![\\w$'.])${name}(?![\\w$':?])`).test(text.replace(/^\/\*\*.*\*\/$/m, ''))
 }
