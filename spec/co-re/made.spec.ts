@@ -145,6 +145,29 @@ describe('relocations to types made by hand', () => {
     })
   })
 
+  it('64-bit arithmetic extends the sign of an immediate, which sizes have not got; that of 32 bits does not', () => {
+    const size = (insns: Buffer) =>
+      relocated({
+        ...{ local: [struct('s', 4)], target: [struct('s', 2 ** 31)], insns },
+        relocation: asks('type_size', 1),
+      }).insns
+    expect(Buffer.from(size(insn(0xb4, 4)))).to.deep.equal(insn(0xb4, -(2 ** 31)))
+    expect(errorOf(() => size(MOV(4))).message).to.contain(
+      '2147483648 is too large for the immediate of its instruction',
+    )
+  })
+
+  it('fields have the sign of their enum', () => {
+    const sign = (signed: boolean) =>
+      relocated({
+        ...{ local: [U32, struct('s', 4, ['f', 3, 0]), enumOf('e', false, ['A', 1])], insns: MOV(0) },
+        target: [U32, struct('s', 4, ['f', 3, 0]), enumOf('e', signed, ['A', 1])],
+        relocation: asks('field_signed', 2, '0:0'),
+      }).insns
+    expect(Buffer.from(sign(true))).to.deep.equal(MOV(1))
+    expect(Buffer.from(sign(false))).to.deep.equal(MOV(0))
+  })
+
   describe('bit fields', () => {
     const field = (kind: CoreKind, own: number, type: RawType, its: number, insns: Buffer) =>
       relocated({
@@ -243,6 +266,13 @@ describe('relocations to types made by hand', () => {
         'relocation 0 (the byte offset of struct s.a, at instruction 0): struct s (type 2 of kernel) says bit 64, and ' +
           'struct s___2 (type 3 of kernel) says bit 32: which of them is meant cannot be told',
       )
+    })
+
+    it('that agree in the offset and not in the answer are told, too', () => {
+      const others = [kernel(struct('s', 8, ['a', 1, 0]), U64, struct('s___2', 8, ['a', 3, 0]))]
+      const relocations = [asks('field_byte_size', 2, '0:0')]
+      const error = errorOf(() => relocate({ insns: MOV(4), relocations, local, targets: others }))
+      expect(error.message).to.contain('struct s (type 2 of kernel) says 4, and struct s___2 (type 4 of kernel) says 8')
     })
 
     it('are no more than those that the ones before have left', () => {

@@ -105,6 +105,7 @@ describe('relocations that cannot be', () => {
       'its instruction is no plain constant',
       Buffer.concat([insn(0x18, 0, { src: 1 }), insn(0)]),
     ],
+    ['a constant with an offset', {}, 'is no plain constant', Buffer.concat([insn(0x18, 0, { off: 1 }), insn(0)])],
     ['a packet', {}, 'its instruction is no plain constant of 64 bits', Buffer.concat([insn(0x20), insn(0)])],
   ]
   for (const [what, relocation, reason, insns = MOV(0)] of refused) {
