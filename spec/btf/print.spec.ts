@@ -6,6 +6,7 @@ import { identifier, UniqueNames } from '../../lib/btf/print/identifiers'
 import { errorOf } from '../support/error'
 import { compile, requireClang, sectionOf } from './compile'
 import { withFolder } from './folder'
+import { Image } from './image'
 import { Comparison } from './print-same'
 
 const OBJECT = join(__dirname, 'fixtures', 'print.bpf.o')
@@ -162,6 +163,24 @@ describe('types as C', () => {
     for (const once of ['struct same {', 'struct same___2 {', '\tONE = 0', '\tONE___2 = 0']) {
       expect(text.split(once)).to.have.length(2)
     }
+  })
+
+  it('of split BTF come with what they need of its base', function () {
+    requireClang(this)
+    const base = fixture()
+    const stringBytes = Buffer.from(base.bytes).readUInt32LE(20)
+    const split = new Image({ littleEndian: true, base: { types: base.size, stringBytes } })
+    const stats = base.require('stats', 'struct').id
+    const id = split.struct('own', 16, [['of_base', stats, 0]])
+    const btf = Btf.parse(split.bytes(), { base, name: 'my-module' })
+    const source = `${btf.toC()}struct own use_own;\n`
+    expect(source)
+      .to.match(/^#ifndef __MY_MODULE_H__$/m)
+      .and.not.match(/struct node|union either/)
+    const compiled = withFolder((folder) => Btf.parse(sectionOf(compile(source, folder), '.BTF')))
+    const comparison = new Comparison(btf, compiled)
+    comparison.add(id, compiled.require('use_own', 'var').type, 'own')
+    expect(comparison.differences).to.deep.equal([])
   })
 
   it('have names that C can have', () => {
