@@ -12,4 +12,5 @@ export {
   type BtfRelocation,
   parseBtfExt,
 } from './ext'
+export type { ToCOptions } from './print'
 export type * from './types'
