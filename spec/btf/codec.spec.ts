@@ -215,6 +215,20 @@ describe('codecs of BTF', () => {
       expect(encode(codec, read)).to.equal(hex)
     })
 
+    it('of a union several ways are written that say the same, whichever is wider', () => {
+      const codec = codecIn((image) => {
+        const [u8, u32] = [image.int('u8', 1), image.int('u32', 4)]
+        const members = [['small', u8, 0] as const, ['bits', u32, 3 << 24] as const, ['large', u32, 0] as const]
+        return image.struct('u', 4, members, { union: true, flag: true })
+      })
+      const all = { small: 0x0d, bits: 5, large: 0x1234560d }
+      expect(decode(codec, '0d563412')).to.deep.equal(all)
+      expect(encode(codec, all)).to.equal('0d563412')
+      expect(encode(codec, { bits: 5 })).to.equal('05000000')
+      expect(() => encode(codec, { ...all, bits: 1 })).to.throw(TypeError, /large and bits are in one place/)
+      expect(() => encode(codec, { ...all, small: 0 })).to.throw(TypeError, /large and small are in one place/)
+    })
+
     it('what is missing, too much or at odds is refused by its name', () => {
       const codec = codecIn(nested)
       const good = { first: 7, whole: 1, named: { number: 1n } }
