@@ -147,6 +147,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
    *
    * Hashes, arrays, LPM tries and local storage get BTF made of their codecs, so that `bpftool map dump` shows fields by
    * name; a map whose BTF cannot be had (no CAP_BPF) is made without. `btf` in the description stands in its place.
+   * It about doubles what making a map costs (20 µs instead of 10); an outer map loads it once for all of its inner maps.
    * Errors: UnsupportedError (the kernel has no such maps); EPERM, E2BIG, EINVAL, ENOMEM, ENOTSUPP (see
    * `KernelError.hint`).
    */
