@@ -71,6 +71,8 @@ export interface ProgramOptions {
    * The verifier's log also of a program that it accepts, as `program.log`: 1 for how much there was to look at, 2 for
    * every instruction and what is known of registers there, 4 for more figures; these add up. Without it there is a log
    * only of what is refused.
+   * The program then carries the lines of its source as well, for `bpftool prog dump xlated linum`: loading takes several
+   * times as long with them, which is why no other program does.
    */
   readonly logLevel?: number
 }
