@@ -48,7 +48,7 @@ async function* benchmarks(): AsyncGenerator<Benchmark> {
           },
         },
       ],
-      goals: [fasterThan('C', 'ebpf-ts', 10)],
+      goals: [fasterThan('C', 'ebpf-ts', 5)],
     }
   } finally {
     if (typeof libbpf !== 'string') libbpf[Symbol.dispose]()

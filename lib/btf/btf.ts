@@ -265,7 +265,7 @@ export class Btf {
 
   /** @internal Whether there is a string at an offset. */
   hasString(offset: number): boolean {
-    return this.#image.stringPlace(offset) !== undefined
+    return this.#image.hasString(offset)
   }
 
   #checkId(id: number): void {

@@ -80,30 +80,48 @@ export class BtfImage {
     if (offset >= this.#endString) {
       throw this.error(`a string at ${offset}, and strings end at ${this.#endString}`, from)
     }
-    let image: BtfImage = this
-    while (image.base !== undefined && offset < image.#firstString) image = image.base
+    const image = this.#ownerOfString(offset)
     return image.#read(image.#strings.from + offset - image.#firstString, from)
   }
 
-  /**
-   * The bytes and the place of the string at an offset, for who compares it; undefined where it is not among the strings.
-   */
-  stringPlace(offset: number): { readonly bytes: Buffer; readonly from: number } | undefined {
-    if (offset >= this.#endString) return undefined
-    let image: BtfImage = this
-    while (image.base !== undefined && offset < image.#firstString) image = image.base
-    return { bytes: image.bytes, from: image.#strings.from + offset - image.#firstString }
+  /** Whether there is a string at an offset. */
+  hasString(offset: number): boolean {
+    return offset < this.#endString
   }
 
-  /** Whether the string at an offset is this one. */
+  /** Whether the string at an offset is there, and is this one. */
   isString(offset: number, wanted: Buffer): boolean {
-    const place = this.stringPlace(offset)
-    if (place === undefined) return false
-    const { bytes, from } = place
+    if (offset >= this.#endString) return false
+    const image = this.#ownerOfString(offset)
+    const { bytes } = image
+    const from = image.#strings.from + offset - image.#firstString
     // As in #read: what is longer than a name is no end of another.
     if (wanted.length >= NAME_BYTES && bytes[from - 1] !== 0) return false
     for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return false
     return bytes[from + wanted.length] === 0
+  }
+
+  /** A hash of the string at an offset, which is there: that of `hashOf`. */
+  hashAt(offset: number): number {
+    const image = this.#ownerOfString(offset)
+    return hashOf(image.bytes, image.#strings.from + offset - image.#firstString)
+  }
+
+  /** The string at an offset, where it is there and has so many bytes. */
+  stringOfLength(offset: number, least: number, most: number): string | undefined {
+    if (offset >= this.#endString) return undefined
+    const image = this.#ownerOfString(offset)
+    const from = image.#strings.from + offset - image.#firstString
+    let end = from
+    while (end - from <= most && image.bytes[end] !== 0) end++
+    return end - from < least || end - from > most ? undefined : image.bytes.toString('utf8', from, end)
+  }
+
+  /** The one of this and its bases that has the string. */
+  #ownerOfString(offset: number): BtfImage {
+    let image: BtfImage = this
+    while (image.base !== undefined && offset < image.#firstString) image = image.base
+    return image
   }
 
   error(reason: string, at?: number): BtfError {
@@ -171,4 +189,16 @@ export class BtfImage {
     }
     return layout
   }
+}
+
+/** FNV-1a, of what begins there and ends with a NUL or with the bytes; of long ones the start tells enough. */
+export function hashOf(bytes: Buffer, from: number): number {
+  const end = Math.min(from + NAME_BYTES, bytes.length)
+  let hash = 0x811c9dc5
+  for (let i = from; i < end; i++) {
+    const byte = bytes[i] as number
+    if (byte === 0) break
+    hash = Math.imul(hash ^ byte, 0x01000193)
+  }
+  return hash >>> 0
 }

@@ -1,5 +1,5 @@
 import { kindOf } from './format'
-import { type BtfImage, NAME_BYTES } from './image'
+import { type BtfImage, hashOf } from './image'
 
 /** So many names are looked for by going through all types: 2 ms each for the kernel's, and the index costs ten. */
 const SCANS = 3
@@ -35,10 +35,8 @@ export class Names {
     for (let id = image.firstId; id < image.endId; id++) {
       const at = image.placeOf(id)
       if (kind !== undefined && kindOf(image.word(at + 4)) !== kind) continue
-      const place = image.stringPlace(image.word(at))
-      if (place === undefined) continue
-      const length = lengthOf(place.bytes, place.from, most)
-      if (length >= least && length <= most) yield place.bytes.toString('utf8', place.from, place.from + length)
+      const name = image.stringOfLength(image.word(at), least, most)
+      if (name !== undefined) yield name
     }
   }
 
@@ -58,7 +56,7 @@ export class Names {
 
   *#lookUp(heads: Uint32Array, wanted: Buffer, kind: number | undefined): Generator<number, void, undefined> {
     const { firstId } = this.#image
-    let id = heads[hash(wanted, 0) & (heads.length - 1)] as number
+    let id = heads[hashOf(wanted, 0) & (heads.length - 1)] as number
     for (; id !== 0; id = this.#next[id - firstId] as number) if (this.#matches(id, wanted, kind)) yield id
   }
 
@@ -70,9 +68,8 @@ export class Names {
     // From the last one on: each goes in front of those before it.
     for (let id = image.endId - 1; id >= image.firstId; id--) {
       const offset = image.word(image.placeOf(id))
-      const place = offset === 0 ? undefined : image.stringPlace(offset)
-      if (place === undefined) continue
-      const bucket = hash(place.bytes, place.from) & (heads.length - 1)
+      if (offset === 0 || !image.hasString(offset)) continue
+      const bucket = image.hashAt(offset) & (heads.length - 1)
       next[id - image.firstId] = heads[bucket] as number
       heads[bucket] = id
     }
@@ -87,23 +84,4 @@ export class Names {
     if (kind !== undefined && kindOf(image.word(at + 4)) !== kind) return false
     return image.isString(image.word(at), wanted)
   }
-}
-
-/** How many bytes stand before the NUL; of more than `most`, one more. */
-function lengthOf(bytes: Buffer, from: number, most: number): number {
-  let length = 0
-  while (length <= most && bytes[from + length] !== 0) length++
-  return length
-}
-
-/** FNV-1a, of what begins there and ends with a NUL or with the bytes; of long ones the start tells enough. */
-function hash(bytes: Buffer, from: number): number {
-  const end = Math.min(from + NAME_BYTES, bytes.length)
-  let hash = 0x811c9dc5
-  for (let i = from; i < end; i++) {
-    const byte = bytes[i] as number
-    if (byte === 0) break
-    hash = Math.imul(hash ^ byte, 0x01000193)
-  }
-  return hash >>> 0
 }
