@@ -57,8 +57,11 @@ export async function loadAsync(given: Loading, options: ProgramOptions): Promis
     while (!step.done) step = attempts.next(await tryProgLoadAsync(step.value))
     loaded = loadedOr(step.value, loading)
   } finally {
-    attempts.return(NEVER)
-    releaseAll(leases, loaded)
+    try {
+      attempts.return(NEVER)
+    } finally {
+      releaseAll(leases, loaded)
+    }
   }
   return loaded
 }

@@ -125,6 +125,17 @@ describe("the verifier's log", () => {
     expect(program.run({ data: new Uint8Array(64) }).retval).to.equal(PASS)
   })
 
+  it('is not given of a program that is taken at the second try', () => {
+    let tries = 0
+    recorded(
+      () => {
+        using program = loadXdp()
+        expect([program.log, tries]).to.deep.equal(['', 2])
+      },
+      ({ command }) => (command === BPF_PROG_LOAD && tries++ === 0 ? -ENOMEM : undefined),
+    )
+  })
+
   it('is of no use where the kernel refuses for another reason, and the error is the first one', () => {
     const refusing: Answer = (call) => (call.command === BPF_PROG_LOAD ? -EPERM : undefined)
     recorded((recording) => {
@@ -136,3 +147,4 @@ describe("the verifier's log", () => {
 })
 
 const EPERM = 1
+const ENOMEM = 12
