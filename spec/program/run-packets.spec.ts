@@ -242,6 +242,7 @@ describe('program.run, on packets', () => {
       }
       const { retval, data } = program.run({ data: packet(), ctx: { codec: counting, value } })
       expect([retval, data.length, written, counter.runs]).to.deep.equal([42, 9000, 1, 2n])
+      expect(data.subarray(0, 64)).to.deep.equal(packet())
     })
 
     for (const type of ['socket_filter', 'cgroup_skb', 'sched_act', 'lwt_xmit'] as const) {
