@@ -1,13 +1,16 @@
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { attachPerfEvent, Link, type PerfEventOptions, PerfEvents } from '../../lib'
+import { attachPerfEvent, type EventLink, Link, type PerfEventOptions, PerfEvents } from '../../lib'
 import { onlineCpuIds } from '../../lib/cpu/online'
+import { closeFd } from '../../syscalls/fd'
 import { NR } from '../../syscalls/numbers'
+import { openFds } from '../map/kit'
 import { HookCode } from '../support/attach/hook-code'
 import { asLink, bpftoolLink, failing, linkExists, withoutEventLinks } from '../support/attach/links'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { builtLibrary } from '../support/built'
+import { errorOf } from '../support/error'
 import { eventually, hasFeature, mapIds, mountBpffs, requireFeature } from '../support/kernel'
 import { recorded, type Sent } from '../support/recording-abi'
 import { runInChild } from '../support/run'
@@ -121,6 +124,17 @@ describe('attachPerfEvent', () => {
       expect(opened).to.equal(2)
     }, failSecond)
     expect(mapIds('link').filter((id) => !before.includes(id))).to.deep.equal([])
+  })
+
+  it('ends all of its events, also where one was ended behind its back', function () {
+    if (onlineCpuIds().length < 2) return this.skip()
+    const program = counting()
+    const fds = openFds()
+    const events = attachPerfEvent(program, everywhere) as PerfEvents
+    closeFd((events.events[0] as EventLink).fd)
+    expect(errorOf(() => events.close())).to.include({ code: 'EBADF', syscall: 'close' })
+    expect(openFds()).to.equal(fds)
+    events.close()
   })
 
   it('refuses events, CPUs and threads that there are not', () => {

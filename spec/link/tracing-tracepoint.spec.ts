@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { attachRawTracepoint, attachTracepoint, EventAttachment, Link, UnsupportedError } from '../../lib'
 import { taskFdQuery } from '../../syscalls/bpf-link'
@@ -10,7 +13,7 @@ import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { NR_SOCKET, openSocket } from '../support/attach/trigger'
 import { builtLibrary } from '../support/built'
-import { hasFeature, requireFeature, requireRoot } from '../support/kernel'
+import { hasFeature, needs, requireFeature, requireRoot } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
 import { runInChild } from '../support/run'
 import { useTracefs, withoutTracefs } from '../support/tracefs'
@@ -132,20 +135,35 @@ describe('attachTracepoint', () => {
     expect(error.message).to.include('reads beyond what this tracepoint records')
   })
 
-  it('says how to mount tracefs', () => {
+  /** What is said where `prepare` has mounted what there is, in a namespace of its own. */
+  function saidAfter(prepare: string): string {
     const script = `
       const { attachTracepoint, bpf, Program } = require('./lib')
       const program = Program.load({ type: 'tracepoint', code: bpf\`r0 = 0\nexit\` })
       attachTracepoint(program, 'raw_syscalls', 'sys_enter')`
-    const [command = '', ...args] = withoutTracefs([
-      process.execPath,
-      '-e',
-      `try { ${script} } catch (error) { console.log(error.message) }`,
-    ])
-    const said = execFileSync(command, args, { cwd: builtLibrary(), encoding: 'utf8' })
-    expect(said.trim()).to.equal(
+    const node = [process.execPath, '-e', `try { ${script} } catch (error) { console.log(error.message) }`]
+    const [command = '', ...args] = withoutTracefs(['sh', '-c', `${prepare} exec "$@"`, 'sh', ...node])
+    return execFileSync(command, args, { cwd: builtLibrary(), encoding: 'utf8' }).trim()
+  }
+
+  it('says how to mount tracefs', () => {
+    expect(saidAfter('')).to.equal(
       'ENOENT: open on tracepoint raw_syscalls:sys_enter: tracefs is not mounted:  mount -t tracefs tracefs /sys/kernel/tracing',
     )
+  })
+
+  it('says that there are no tracepoints where they would be', function () {
+    needs(this, readFileSync('/proc/filesystems', 'latin1').includes('\tdebugfs\n'), 'a kernel with debugfs')
+    const folder = mkdtempSync(join(tmpdir(), 'ebpf-ts-'))
+    try {
+      // As with a kernel without tracing: debugfs is there, and nothing of the kind in it.
+      const said = saidAfter(`mount -t debugfs none ${folder} && mount -t tmpfs none ${folder}/tracing &&`)
+      expect(said).to.equal(
+        `ENOENT: open on tracepoint raw_syscalls:sys_enter: there are no tracepoints in ${folder}/tracing: the kernel was built without tracing`,
+      )
+    } finally {
+      rmdirSync(folder)
+    }
   })
 })
 
