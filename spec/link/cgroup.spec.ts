@@ -1,7 +1,6 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inspect } from 'node:util'
 import { expect } from 'chai'
 import {
   attachCgroup,
@@ -15,8 +14,7 @@ import {
   Program,
   type ProgramOptions,
 } from '../../lib'
-import { progAttach, progDetach, progQuery } from '../../syscalls'
-import { BPF_F_ALLOW_OVERRIDE } from '../../syscalls/uapi-link'
+import { progQuery } from '../../syscalls'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { openFds } from '../map/kit'
 import { ownCgroupFolder } from '../support/attach/network'
@@ -255,103 +253,6 @@ describe('programs at cgroups', () => {
     }
     expect(ids(folder, hook)).to.deep.equal([first.programId, last.programId])
     first.close()
-  })
-
-  describe('one alone, without a link', () => {
-    const hook = 'cgroup_inet_sock_create'
-    const below = () => {
-      const path = join(folder, 'below')
-      mkdirSync(path)
-      stage.later(() => rmdirSync(path))
-      return path
-    }
-
-    it('exclusive: no other here or below; updated, and undone at its end', () => {
-      const [first, second] = [deny(0), deny(1)]
-      const alone = attachCgroup(first, folder, { mode: 'exclusive' })
-      expect(alone).not.to.be.instanceOf(Link)
-      expect(inspect(alone)).to.equal(`${hook} of ${folder} → Program#${first.id} 'deny'`)
-      expect(alone.info()).to.deep.equal({ type: 'cgroup', programId: first.id })
-      expect(code(() => net.openAndClose(net.AF_INET))).to.equal('EPERM')
-      const fds = openFds()
-      const busy = errorOf(() => attachCgroup(second, folder, { mode: 'exclusive' }))
-      expect(busy).to.be.instanceOf(KernelError).and.include({ code: 'EBUSY' })
-      expect(busy.message).to.contain(`Program#${first.id} 'deny' is attached there already`)
-      expect(errorOf(() => attachCgroup(second, folder))).to.include({ code: 'EPERM' })
-      const inner = below()
-      expect(errorOf(() => attachCgroup(second, inner))).to.include({ code: 'EPERM' })
-      expect(errorOf(() => attachCgroup(second, inner, { mode: 'override' }))).to.include({ code: 'EPERM' })
-      expect(openFds()).to.equal(fds)
-      expect(ids(folder, hook)).to.deep.equal([first.id])
-      expect(errorOf(() => alone.update(second, { replacing: second }))).to.include({ code: 'EPERM' })
-      alone.update(second, { replacing: first })
-      expect(ids(folder, hook)).to.deep.equal([second.id])
-      expect(alone.programId).to.equal(second.id)
-      const before = stage.count(1)
-      expect(code(() => net.openAndClose(net.AF_INET))).to.equal('EPERM')
-      expect(stage.count(1)).to.equal(before + 1)
-      alone.close()
-      expect(ids(folder, hook)).to.deep.equal([])
-      net.openAndClose(net.AF_INET)
-      expect(errorOf(() => alone.info())).to.be.instanceOf(ClosedError)
-    })
-
-    it('override: one below may take its place', () => {
-      const allow = counter(stage, 'cgroup_sock', ALLOW, { index: 2, expectedAttachType: hook })
-      using outer = attachCgroup(deny(), folder, { mode: 'override' })
-      expect(code(() => net.openAndClose(net.AF_INET))).to.equal('EPERM')
-      const inner = below()
-      using nearer = attachCgroup(allow, inner, { mode: 'override' })
-      expect(attached(hook, inner, { effective: true }).programs.map(({ programId }) => programId)).to.deep.equal([
-        allow.id,
-      ])
-      nearer.detach()
-      nearer.detach()
-      expect(ids(inner, hook)).to.deep.equal([])
-      expect(attached(hook, inner, { effective: true }).programs.map(({ programId }) => programId)).to.deep.equal([
-        outer.programId,
-      ])
-    })
-
-    it('leaves what somebody else has put there since', () => {
-      const [ours, theirs] = [attachCgroup(deny(0), folder, { mode: 'exclusive' }), deny(1)]
-      const target_fd = openSync(folder, 'r')
-      const place = { target_fd, attach_bpf_fd: theirs.fd, attach_type: ATTACH_TYPES[hook] }
-      try {
-        progAttach(place)
-        expect(ids(folder, hook)).to.deep.equal([theirs.id])
-        ours.close()
-        expect(ids(folder, hook)).to.deep.equal([theirs.id])
-        progDetach(place)
-      } finally {
-        closeSync(target_fd)
-      }
-      expect(ids(folder, hook)).to.deep.equal([])
-    })
-
-    it('takes the place of nobody else, and is not put back', () => {
-      const [first, second, third] = [deny(0), deny(1), deny(2)]
-      using alone = attachCgroup(first, folder, { mode: 'override' })
-      const target_fd = openSync(folder, 'r')
-      const place = (attach_bpf_fd: number) => ({ target_fd, attach_bpf_fd, attach_type: ATTACH_TYPES[hook] })
-      try {
-        progAttach({ ...place(second.fd), attach_flags: BPF_F_ALLOW_OVERRIDE })
-        expect(errorOf(() => alone.update(third, { replacing: first }))).to.include({ code: 'ENOLINK' })
-        expect(ids(folder, hook)).to.deep.equal([second.id])
-        progDetach(place(second.fd))
-        expect(errorOf(() => alone.update(third)).message).to.contain('detached, or replaced by somebody else')
-        expect(ids(folder, hook)).to.deep.equal([])
-      } finally {
-        closeSync(target_fd)
-      }
-    })
-
-    it('has no order, and no LSM', () => {
-      expect(errorOf(() => attachCgroup(deny(), folder, { mode: 'exclusive', place: 'first' }))).to.be.instanceOf(
-        TypeError,
-      )
-      expect(errorOf(() => attachCgroup(deny(), folder, { mode: 'all' as never }))).to.be.instanceOf(TypeError)
-    })
   })
 
   it('does not mind that the cgroup is gone', () => {
