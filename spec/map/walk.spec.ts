@@ -32,12 +32,14 @@ async function whileOthersWrite(id: number, from: number, trie: boolean, run: ()
   const stop = new SharedArrayBuffer(4)
   const workerData = { library: builtLibrary(), id, from, trie, stop }
   const worker = new Worker(WRITER, { eval: true, workerData })
+  // Listened for from the start: the last message and the end may come in one turn of the event loop.
+  const ended = once(worker, 'exit')
   try {
     await once(worker, 'message')
     run()
     Atomics.store(new Int32Array(stop), 0, 1)
     const [writes] = (await once(worker, 'message')) as [number]
-    await once(worker, 'exit')
+    await ended
     return writes
   } finally {
     Atomics.store(new Int32Array(stop), 0, 1)

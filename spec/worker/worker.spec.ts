@@ -44,9 +44,13 @@ async function openGate(gate: Int32Array, count: number): Promise<void> {
   Atomics.notify(gate, 1)
 }
 
-/** The fds of this process that are maps, or the map with an id, as /proc tells: workers have no fds of their own. */
-function fdsOf(id?: number): number[] {
-  const line = new RegExp(`^map_id:\\s*${id ?? '\\d+'}$`, 'm')
+/** The fds of this process that are the map with an id, as /proc tells: workers have no fds of their own. */
+const fdsOf = (id: number): number[] => fdsWith(new RegExp(`^map_id:\\s*${id}$`, 'm'))
+
+/** Those that are any map, or BTF. */
+const fdsOfBpf = (): number[] => fdsWith(/^(map|btf)_id:/m)
+
+function fdsWith(line: RegExp): number[] {
   return readdirSync('/proc/self/fd')
     .map(Number)
     .filter((fd) => {
@@ -157,7 +161,7 @@ describe('worker threads', function () {
 
   it('may be terminated while the kernel works for them', async () => {
     using outer = HashOfMaps.create({ key: u32, maxEntries: 64, inner: Slots })
-    const before = fdsOf()
+    const before = fdsOfBpf()
     for (let round = 0; round < 5; round++) {
       const gate = newGate()
       const worker = start({ does: 'fill', id: outer.id, worker: 1, count: 20, gate })
@@ -171,6 +175,6 @@ describe('worker threads', function () {
       [1, 2],
     ])
     expect(outer.use(keyOf(2, 0), (inner) => [...inner.values()])).to.deep.equal([1, 2])
-    for (const fd of fdsOf()) if (!before.includes(fd)) closeSync(fd)
+    for (const fd of fdsOfBpf()) if (!before.includes(fd)) closeSync(fd)
   })
 })
