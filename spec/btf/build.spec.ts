@@ -7,7 +7,7 @@ import { wordsOf } from '../../lib/btf/build/encode'
 import { LE } from '../../syscalls/attr-common'
 import { tryBtfLoad } from '../../syscalls/bpf-btf'
 import { closeFd } from '../../syscalls/fd'
-import { requireRoot } from '../support/kernel'
+import { requireFeature, requireRoot } from '../support/kernel'
 import { dumped, firstDifference, printed, requireBpftool } from './bpftool'
 import { withFolder } from './folder'
 
@@ -191,6 +191,8 @@ describe('BTF that is built', () => {
 
   it('is loaded, and read back from the kernel by bpftool', function () {
     requireRoot(this)
+    // The newest of its kinds.
+    requireFeature(this, 'btf', 'enum64')
     requireBpftool(this)
     const bytes = everyKind().bytes()
     const { fd, errno } = tryBtfLoad({ btf: bytes })
