@@ -1,17 +1,25 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { BpfMap } from '../../lib'
+import type { BpfMap, BpfObject } from '../../lib'
 import { ArrayMap, type HashMap, type HashOfMaps, MapMismatchError, u32, VerifierError } from '../../lib'
 import { bpftool, needsBpftool } from '../program/kit'
 import { errorOf } from '../support/error'
-import { eventually, mapIds, useBpffs } from '../support/kernel'
+import { eventually, hasFeature, mapIds, requireFeature, useBpffs } from '../support/kernel'
 import { needsKernel, open, PACKET } from './kit'
 
 const dump = (kind: 'map' | 'prog', ...args: string[]) => JSON.parse(bpftool('-j', kind, ...args))
 
 /** What the specs know of the maps of the fixtures. */
 type Outer = HashOfMaps<number, ArrayMap<number>>
+
+/** Where the kernel has no callbacks, all the rest loads. */
+function functions(): BpfObject {
+  const object = open('functions')
+  const { each } = object.programs
+  if (each !== undefined && hasFeature('helper', 'bpf_for_each_map_elem') === false) each.autoload = false
+  return object
+}
 
 describe('BpfObject.load', function () {
   this.timeout(60_000)
@@ -22,13 +30,14 @@ describe('BpfObject.load', function () {
   })
 
   it('links functions of .text, of the own section and of others', () => {
-    using app = open('functions').load()
+    using app = functions().load()
     expect(app.programs.sum?.run({ data: PACKET }).retval).to.equal(28 + 29 + 42)
     expect(app.programs.across?.run({ data: PACKET }).retval).to.equal(42)
     expect(app.programs).not.to.have.property('optional')
   })
 
-  it('takes functions as callbacks', () => {
+  it('takes functions as callbacks', function () {
+    requireFeature(this, 'helper', 'bpf_for_each_map_elem')
     using app = open('functions').load()
     const numbers = app.maps.numbers as ArrayMap<bigint>
     numbers.setMany([1n, 2n, 3n, 4n].entries())
@@ -46,6 +55,7 @@ describe('BpfObject.load', function () {
   })
 
   it('gives the kernel the names of functions and the lines of the source', function () {
+    requireFeature(this, 'helper', 'bpf_for_each_map_elem')
     needsBpftool(this)
     using app = open('functions').load()
     const insns = dump('prog', 'dump', 'xlated', 'id', `${app.programs.sum?.id}`, 'linum') as {
@@ -63,6 +73,7 @@ describe('BpfObject.load', function () {
   })
 
   it('makes maps as described, with their BTF, as bpftool sees them', function () {
+    requireFeature(this, 'mapType', 'bloom_filter')
     needsBpftool(this)
     using app = open('maps').load()
     const shown = dump('map', 'show', 'id', `${app.maps.connections?.id}`)
@@ -77,7 +88,8 @@ describe('BpfObject.load', function () {
     expect(app.maps.events?.maxEntries).to.be.above(0)
   })
 
-  it('takes changes to the description', () => {
+  it('takes changes to the description', function () {
+    requireFeature(this, 'mapType', 'bloom_filter')
     const object = open('maps')
     const { connections } = object.maps
     if (connections === undefined) throw new Error('there is no map')
@@ -217,11 +229,11 @@ describe('BpfObject.load', function () {
 
   it('uses maps of the caller, which stay open', () => {
     using own = ArrayMap.create({ value: u32, maxEntries: 4 })
-    expect(errorOf(() => open('functions').load({ maps: { numbers: own } }))).to.include({ attribute: 'valueSize' })
-    expect(errorOf(() => open('functions').load({ maps: { nombers: own } })).message).to.match(/did you mean 'numbers'/)
-    using eight = open('functions').load()
+    expect(errorOf(() => functions().load({ maps: { numbers: own } }))).to.include({ attribute: 'valueSize' })
+    expect(errorOf(() => functions().load({ maps: { nombers: own } })).message).to.match(/did you mean 'numbers'/)
+    using eight = functions().load()
     {
-      using app = open('functions').load({ maps: { numbers: eight.maps.numbers as BpfMap } })
+      using app = functions().load({ maps: { numbers: eight.maps.numbers as BpfMap } })
       expect(app.maps.numbers).to.equal(eight.maps.numbers)
     }
     expect(eight.maps.numbers?.closed).to.equal(false)
@@ -249,6 +261,8 @@ describe('variables of a loaded object', function () {
 
   beforeEach(function () {
     needsKernel(this)
+    // A program of the object prints with it.
+    requireFeature(this, 'helper', 'bpf_snprintf')
   })
 
   it('begin with what was written to the description', () => {
