@@ -109,16 +109,16 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
     'what the program returns has to be in a range that goes with its type',
   ],
   [
-    /Only .* programs can be sleepable/,
+    /Only .* programs can be sleepable|rogram of this type cannot be sleepable/,
     (_, { type }) => `this ${type} program is of a kind that cannot sleep: load it without SLEEPABLE`,
   ],
   [/Sleepable programs can only use/, 'one of its maps is of a type that is not for programs which may sleep'],
   [
-    /might sleep in a non-sleepable prog|program must be sleepable/,
+    /(?:might sleep|sleepable \S+ \S+) in (?:a )?non-sleepable prog|program must be sleepable/,
     "whether a program may sleep decides what it may call: flags: ['SLEEPABLE'] makes it one that may",
   ],
   [
-    /sleepable (?:helper \S+ in|within) /,
+    /sleepable (?:helper \S+ in|within) \S+ region/,
     'what may sleep is not called between a lock and its end (of RCU, of preemption, of interrupts)',
   ],
   [

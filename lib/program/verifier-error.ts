@@ -39,7 +39,7 @@ export class VerifierError extends KernelError {
     const words = lastWords(program.log)
     const instruction = instructionOf(words, program)
     const refused = { text: instruction?.text ?? '', type: program.type }
-    const said = words.messages[0] ?? words.lines.at(-1)
+    const said = words.reason ?? words.messages[0] ?? words.lines.at(-1)
     const hint = about.subject?.hint?.(about.command, errnoName(errno)) ?? causeOf(words.messages, refused)
     super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
     this.log = program.log

@@ -12,6 +12,9 @@ const STATE =
 const COUNTS =
   /^(?:processed \d+ insns|verification time \d+|stack depth \d|max_states_per_insn|total_states|peak_states|mark_read|insns processed)/
 
+/** What Linux 7.3 adds to many messages: a reason, the lines around the place, the way that led there. */
+const REPORT = /^Verification failed: /
+
 export interface LoggedInstruction {
   readonly index: number
   readonly text: string
@@ -23,6 +26,8 @@ export interface LastWords {
   readonly messages: readonly string[]
   /** Some lines up to there. */
   readonly lines: readonly string[]
+  /** Its reason in sentences, where it gives one. */
+  readonly reason: string | undefined
   /** The instruction that it looked at last. */
   readonly last: LoggedInstruction | undefined
 }
@@ -32,7 +37,9 @@ const SHOWN_LINES = 6
 const LOOKED_AT = 400
 
 export function lastWords(log: string): LastWords {
-  const lines = tail(log)
+  const all = tail(log)
+  const report = all.findIndex((line) => REPORT.test(line))
+  const lines = report < 0 ? all : all.slice(0, report)
   while (lines.length > 0 && (lines.at(-1) === '' || COUNTS.test(lines.at(-1) as string))) lines.pop()
   let at = lines.length - 1
   while (at >= 0 && !INSTRUCTION.test(lines[at] as string)) at--
@@ -43,7 +50,16 @@ export function lastWords(log: string): LastWords {
   // A message with states behind it is worth more than they are.
   if (first !== undefined && !shown.includes(first)) shown.unshift(first, '...')
   const last = index === undefined ? undefined : { index: Number(index), text: withoutState(text as string) }
-  return { messages, lines: shown, last }
+  return { messages, lines: shown, reason: report < 0 ? undefined : reasonOf(all.slice(report)), last }
+}
+
+/** The paragraph of a report that says why. */
+function reasonOf(report: readonly string[]): string | undefined {
+  const start = report.indexOf('Reason:') + 1
+  if (start === 0) return undefined
+  const end = report.indexOf('', start)
+  const paragraph = report.slice(start, end < 0 ? undefined : end)
+  return paragraph.map((line) => line.trim()).join(' ')
 }
 
 /** Whether the verifier has said anything: counts alone come with every program. */

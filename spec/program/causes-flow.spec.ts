@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { assemble, bpf, ProgArray, RingBuf } from '../../lib'
+import { assemble, bpf, CgroupArray, RingBuf } from '../../lib'
 import { kernelTypeId } from '../../lib/btf/kernel'
 import { COMPILED } from '../support/compiled'
 import { pending, requireFeature, requireRoot } from '../support/kernel'
@@ -10,14 +10,14 @@ import { type Case, explains, refusalOf } from './refused'
 describe('what the verifier says of calls, ways and rights', function () {
   this.timeout(60_000)
 
-  let jumps: ProgArray | undefined
+  let groups: CgroupArray | undefined
   let ring: RingBuf | undefined
 
   before(function () {
     requireRoot(this)
   })
   after(() => {
-    jumps?.close()
+    groups?.close()
     ring?.close()
   })
 
@@ -118,9 +118,9 @@ describe('what the verifier says of calls, ways and rights', function () {
     {
       what: 'a map that is not for programs that sleep',
       code: () => {
-        jumps = ProgArray.create({ name: 'jumps', maxEntries: 1 })
+        groups = CgroupArray.create({ name: 'groups', maxEntries: 1 })
         return bpf`
-        r1 = ${jumps} ll
+        r1 = ${groups} ll
         r0 = 0
         exit`
       },

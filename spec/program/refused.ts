@@ -14,6 +14,9 @@ export function refusalOf(code: ProgramOptions['code'], options: Refused = {}): 
   return error as VerifierError
 }
 
+/** Of a program that begins with r1 = 0: behind what is said of its types and registers, its first instruction. */
+export const FROM_THE_START = /^(?:(?!\d+: \().*\n)*0: \(b7\) r1 = 0/
+
 /** A program that is refused, and what is said of it. */
 export interface Case {
   readonly what: string

@@ -82,7 +82,8 @@ describe('program.runAsync', () => {
     using program = Program.load({
       type: 'syscall',
       code: bpf`
-        *(u32 *)(r1 + 4) = 42
+        r2 = 42
+        *(u32 *)(r1 + 4) = r2
         r0 = 3
         exit`,
     })

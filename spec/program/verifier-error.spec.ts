@@ -5,7 +5,7 @@ import { lastWords } from '../../lib/program/verifier-log'
 import { errorOf } from '../support/error'
 import { pending, requireRoot } from '../support/kernel'
 import { returning } from './kit'
-import { refusalOf } from './refused'
+import { FROM_THE_START, refusalOf } from './refused'
 
 describe('VerifierError', function () {
   this.timeout(60_000)
@@ -25,7 +25,7 @@ describe('VerifierError', function () {
   it('carries the whole log, and shows its last lines', () => {
     const many = Array.from({ length: 5000 }, (_, i) => `r1 = ${i}`).join('\n')
     const error = refusalOf(assemble(`${many}\nexit`))
-    expect(error.log).to.match(/^(0: .*\n)?(; r1 = 0.*\n)?0: \(b7\) r1 = 0/)
+    expect(error.log).to.match(FROM_THE_START)
     expect(error.log).to.include('4999: (b7) r1 = 4999')
     expect(error.log).to.include('R0 !read_ok')
     expect(error.message.split('\n').length).to.be.lessThan(15)
@@ -99,6 +99,51 @@ describe('the words of other kernels', () => {
   it('are understood: a size of 0 on the stack, as Linux 5.10 says it', () => {
     expect(causeIn('3: (85) call bpf_get_current_comm#16\ninvalid stack type R1 off=-16 access_size=0\n')).to.equal(
       'a size of 0 is not taken here',
+    )
+  })
+
+  /** As Linux 7.3 has it. */
+  const REPORTED = [
+    '4: (85) call bpf_copy_from_user#148',
+    'sleepable helper bpf_copy_from_user#148 in non-sleepable prog',
+    '',
+    'Verification failed: Execution Context Safety: Operation is not allowed in this context',
+    '',
+    'Reason:',
+    '  The operation sleepable helper bpf_copy_from_user#148 cannot be used in non-sleepable',
+    '  program.',
+    '',
+    'At:',
+    '  x @ bpf:7:7',
+    '  Source context:',
+    '  >>> 7 | call bpf_copy_from_user // invalid access to packet',
+    '        | ^-- error: sleepable helper bpf_copy_from_user#148 is not allowed in non-sleepable program',
+    '  Instruction context:',
+    '  >>> 4 | (85) call bpf_copy_from_user#148',
+    '        5 | (95) exit',
+    '',
+    'Suggestion:',
+    '  Move the helper call outside the critical section, or use a non-sleepable helper.',
+    '',
+    'processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0',
+    '',
+  ]
+
+  it('are understood: a helper that sleeps, and a program that does not, as Linux 7.3 says it', () => {
+    expect(causeIn(REPORTED.join('\n'))).to.match(/flags: \['SLEEPABLE'\] makes it one that may/)
+    expect(causeIn('Program of this type cannot be sleepable\n')).to.match(/^this kprobe program .* cannot sleep/)
+  })
+
+  it('are not taken from a report, which quotes the program; its reason is the hint where there is none', () => {
+    const { messages, lines, last } = lastWords(REPORTED.join('\n'))
+    expect(messages).to.deep.equal(['sleepable helper bpf_copy_from_user#148 in non-sleepable prog'])
+    expect(lines).to.deep.equal(REPORTED.slice(0, 2))
+    expect(last).to.deep.equal({ index: 4, text: 'call bpf_copy_from_user#148' })
+    const log = REPORTED.join('\n').replaceAll('sleepable helper', 'unheard-of helper')
+    const insns = returning(0).bytes()
+    const error = new VerifierError(22, { command: 'BPF_PROG_LOAD' }, { log, type: 'xdp', insns, lines: [] })
+    expect(error.hint).to.equal(
+      'The operation unheard-of helper bpf_copy_from_user#148 cannot be used in non-sleepable program.',
     )
   })
 
