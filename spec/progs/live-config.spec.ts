@@ -3,6 +3,7 @@ import { SETTINGS } from '../../progs/live-config/program'
 import { story } from '../../progs/live-config/story'
 import { runs } from '../support/attach/network'
 import { requireAttach } from '../support/attach/require'
+import { COMPILED } from '../support/compiled'
 import { rejectionOf } from '../support/error'
 import { eventually, mapIds, needs, pending } from '../support/kernel'
 import { children, programsNamed, telling } from '../support/stories'
@@ -17,9 +18,11 @@ describe('the story of configurations replaced under traffic', function () {
   })
 
   it('no packet sees a mixture where maps are replaced, many do where they are changed in place', async () => {
-    const { told, text } = await telling(story, { rounds: '60' })
+    // Up to Linux 6.1 each of a round's 64 maps is waited for, by an emulated processor in the guests.
+    const rounds = COMPILED ? 12 : 60
+    const { told, text } = await telling(story, { rounds: `${rounds}` })
     const { replaced, inPlace, swaps } = told
-    expect(swaps).to.equal(60 * 64)
+    expect(swaps).to.equal(rounds * 64)
     expect([replaced.mixed, replaced.stale, replaced.missing]).to.deep.equal([0, 0, 0])
     // Both were there to be seen, so that a mixture of them could have been.
     expect(replaced.old).to.be.greaterThan(0)
