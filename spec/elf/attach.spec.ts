@@ -52,6 +52,22 @@ describe('attach() of a loaded object', function () {
     needs(this, process.arch === 'x64', 'x86: the sections of the fixture name its system calls')
   })
 
+  it('attaches a program of a session to both ends of a function', function () {
+    requireAttach(this, 'uprobe_session')
+    const object = only('uprobe')
+    // As if its section were called so.
+    Object.assign(object.programs.uprobe_program ?? {}, {
+      kind: 'uprobe.session',
+      expectedAttachType: 'trace_uprobe_session',
+    })
+    using app = object.load()
+    using _ = app.attach()
+    trigger()
+    const before = app.globals.in_uprobe.value
+    trigger()
+    expect(app.globals.in_uprobe.value - before).to.equal(2n)
+  })
+
   for (const [kind, feature] of Object.entries(KINDS)) {
     it(`attaches a program in section ${kind}, and no other`, function () {
       requireAttach(this, feature)
