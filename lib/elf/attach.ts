@@ -12,7 +12,6 @@ import {
   attachTracing,
   attachUprobe,
   attachUprobeMulti,
-  type UprobeMultiOptions,
 } from '../link'
 import { offsetsOf } from '../link/uprobe'
 import type { Program } from '../program'
@@ -64,17 +63,17 @@ const BY_TARGET: Readonly<Record<string, ByTarget>> = {
   kretsyscall: (program, target) => attachKprobe(program, systemCall(target), { return: true }),
   'kprobe.multi': (program, target) => attachKprobeMulti(program, pattern(target)),
   'kretprobe.multi': (program, target) => attachKprobeMulti(program, pattern(target), { return: true }),
-  'kprobe.session': (program, target) => attachKprobeMulti(program, pattern(target), { session: true }),
+  'kprobe.session': (program, target) => attachKprobeMulti(program, pattern(target)),
   uprobe: toUser(false),
   'uprobe.s': toUser(false),
   uretprobe: toUser(true),
   'uretprobe.s': toUser(true),
-  'uprobe.multi': toUsers({}),
-  'uprobe.multi.s': toUsers({}),
-  'uretprobe.multi': toUsers({ return: true }),
-  'uretprobe.multi.s': toUsers({ return: true }),
-  'uprobe.session': toUsers({ session: true }),
-  'uprobe.session.s': toUsers({ session: true }),
+  'uprobe.multi': toUsers(false),
+  'uprobe.multi.s': toUsers(false),
+  'uretprobe.multi': toUsers(true),
+  'uretprobe.multi.s': toUsers(true),
+  'uprobe.session': toUsers(false),
+  'uprobe.session.s': toUsers(false),
   usdt: refuseUsdt,
   'usdt.s': refuseUsdt,
 }
@@ -99,10 +98,10 @@ function toUser(atReturn: boolean): ByTarget {
   }
 }
 
-function toUsers(when: Pick<UprobeMultiOptions, 'return' | 'session'>): ByTarget {
+function toUsers(atReturn: boolean): ByTarget {
   return (program, target, description) => {
     const { path, rest } = inFile(target, description)
-    return attachUprobeMulti(program, path, pattern(rest), when)
+    return attachUprobeMulti(program, path, pattern(rest), atReturn ? { return: true } : {})
   }
 }
 
