@@ -198,7 +198,7 @@ export class Program implements Disposable {
    * again in the second run. Linux 4.12; `raw_tracepoint` 5.10, `sk_lookup` and `syscall` 5.14, `netfilter` 6.4.
    */
   run<C = Uint8Array>(options: RunOptions<C> = {}): RunResult<C> {
-    let way = this.#wayOf(options)
+    let way = this.#wayOf(options, 'now')
     // Read only now: a codec of the context may have closed the program.
     const { fd } = this.handle
     if (!runOnce(way, fd)) {
@@ -216,7 +216,7 @@ export class Program implements Disposable {
   async runAsync<C = Uint8Array>(options: RunOptions<C> = {}): Promise<RunResult<C>> {
     const lease = this.handle.retain()
     try {
-      let way = this.#wayOf(options)
+      let way = this.#wayOf(options, 'later')
       // They are the caller's, who may change them meanwhile.
       const { ctx } = options
       if (!(await runOnceAsync(way, lease.fd))) {
@@ -230,12 +230,12 @@ export class Program implements Disposable {
   }
 
   /** A way to run it with these options, and its own until it has the result: that of the last run where it will do. */
-  #wayOf(options: RunOptions<unknown>): Prepared {
+  #wayOf(options: RunOptions<unknown>, when: 'now' | 'later'): Prepared {
     const last = this.#prepared
     // A codec of the context may run this program too.
     this.#prepared = undefined
     const way = last !== undefined && isPreparedFor(last, options) ? last : prepare(this.type, options, this.#subject)
-    fill(way, options)
+    fill(way, options, when)
     return way
   }
 
@@ -248,7 +248,7 @@ export class Program implements Disposable {
   /** A run prepared once, whose `run()` allocates nothing. Throws TypeError, RangeError. */
   runner(options: RunOptions<unknown> = {}): ProgramRunner {
     const way = prepare(this.type, options, this.#subject)
-    fill(way, options)
+    fill(way, options, 'later')
     return new ProgramRunner(this.handle, way)
   }
 

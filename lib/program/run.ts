@@ -35,7 +35,10 @@ export interface RunResult<C = Uint8Array> {
   readonly retval: number
   /** Nanoseconds a run, on average; 0 of `syscall`, `raw_tracepoint` and other types that are not timed. */
   readonly duration: number
-  /** The packet after the run; struct bpf_flow_keys of `flow_dissector`; empty where there is none. */
+  /**
+   * The packet after the run; struct bpf_flow_keys of `flow_dissector`; empty where there is none. Yours to keep and to
+   * write, but, like a Buffer, a part of a larger ArrayBuffer: mind `byteOffset` where you make a DataView of its `buffer`.
+   */
   readonly data: Uint8Array
   /** The context after the run, by the codec where it was given by one; undefined where there is none. */
   readonly ctx: C | undefined
@@ -162,10 +165,16 @@ function isTyped(ctx: ArrayBufferView | TypedContext<unknown>): ctx is TypedCont
   throw new TypeError('ctx is a Uint8Array, xdpContext(), skbContext(), or { codec, value }')
 }
 
-/** Writes what the program is to be given. */
-export function fill({ calls, type }: Prepared, { data, ctx }: RunOptions<unknown>): void {
-  if (data !== undefined) calls.dataIn.set(bytesOf(data, 'data'))
-  if (ctx === undefined) return
+/** Writes what the program is to be given. Only where it runs at once is the packet read where it is. */
+export function fill(prepared: Prepared, { data, ctx }: RunOptions<unknown>, when: 'now' | 'later'): void {
+  if (ctx !== undefined) fillContext(prepared, ctx)
+  // Last: nobody's codec may take it away from here on.
+  if (data === undefined) return
+  if (when === 'now') prepared.calls.giveData(bytesOf(data, 'data'))
+  else prepared.calls.copyData(bytesOf(data, 'data'))
+}
+
+function fillContext({ calls, type }: Prepared, ctx: NonNullable<RunOptions<unknown>['ctx']>): void {
   const view = new DataView(calls.ctxIn.buffer, calls.ctxIn.byteOffset, calls.ctxIn.length)
   if (isTyped(ctx)) {
     // Of the last run: a codec need not write every byte.
@@ -189,8 +198,8 @@ export async function runOnceAsync({ calls, subject }: Prepared, fd: number): Pr
 }
 
 /** ENOSPC may be about the context, which another kernel may have more of, or about a packet that nobody asked for. */
-function isWhole({ dataOut, dataSizeOut }: TestRunCalls): boolean {
-  return dataOut.length === 0 || dataSizeOut <= dataOut.length
+function isWhole({ sizes, dataSizeOut }: TestRunCalls): boolean {
+  return sizes.dataOut === 0 || dataSizeOut <= sizes.dataOut
 }
 
 /** The same run, with room for what the packet has grown to. */
@@ -200,14 +209,13 @@ export function withRoom(prepared: Prepared): Prepared {
 }
 
 /** The packet has outgrown its room, in a run that took place. */
-export function outgrown({ dataOut, dataSizeOut }: TestRunCalls): RangeError {
-  return new RangeError(`the packet has grown to ${dataSizeOut} bytes, and dataOutSize is ${dataOut.length}`)
+export function outgrown({ sizes, dataSizeOut }: TestRunCalls): RangeError {
+  return new RangeError(`the packet has grown to ${dataSizeOut} bytes, and dataOutSize is ${sizes.dataOut}`)
 }
 
 /** What the program has left. */
 export function resultOf({ calls, shape }: Prepared, ctx: RunOptions<unknown>['ctx']): RunResult<unknown> {
-  const data = calls.dataOut.slice(0, calls.dataSizeOut)
-  return { retval: calls.retval, duration: calls.duration, data, ctx: leftOf(calls, shape, ctx) }
+  return { retval: calls.retval, duration: calls.duration, data: calls.takeData(), ctx: leftOf(calls, shape, ctx) }
 }
 
 function leftOf(calls: TestRunCalls, { ctxOut }: RunShape, ctx: RunOptions<unknown>['ctx']): unknown {

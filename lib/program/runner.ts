@@ -45,7 +45,7 @@ export class ProgramRunner {
 
   /** The packet after the last run: its memory is that of the next. */
   get dataOut(): Uint8Array {
-    return this.#calls.dataOut.subarray(0, this.#calls.dataSizeOut)
+    return this.#calls.dataOut
   }
 
   /** The context after the last run; its memory is that of the next. Empty where it is written back to `ctx`, or none. */

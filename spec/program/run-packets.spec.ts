@@ -119,7 +119,7 @@ describe('program.run, on packets', () => {
       new DataView(data.buffer).setUint32(0, 42, LE)
       const { retval, data: after, ctx } = program.run({ data, ctx: xdpContext({ metadata: 4 }) })
       expect(retval).to.equal(42)
-      expect(new DataView(after.buffer).getUint32(0, LE)).to.equal(7)
+      expect(new DataView(after.buffer, after.byteOffset).getUint32(0, LE)).to.equal(7)
       expect([after.length, ctx?.metadata]).to.deep.equal([68, 4])
     })
 

@@ -24,7 +24,7 @@ describe('program.run, of other types', () => {
     // BPF_OK; up to Linux 5.17 the kernel says here that it was.
     expect(retval).to.be.oneOf([0, 1])
     expect(data).to.have.length(56)
-    expect(new DataView(data.buffer).getUint16(12, LE)).to.equal(99)
+    expect(new DataView(data.buffer, data.byteOffset).getUint16(12, LE)).to.equal(99)
   })
 
   it('of sk_lookup programs takes a context alone', function () {
