@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { decode, encode, type SourceMapMappings, type SourceMapSegment } from '@jridgewell/sourcemap-codec'
+import * as ts from 'typescript'
 
 /** The modules that package.json exports. They stay files of their own, which hand on what the bundle has. */
 const ENTRIES = ['lib/index', 'lib/codec/index', 'syscalls/index']
@@ -43,8 +44,8 @@ export function bundle(dist: string): void {
   const map = new JoinedMap()
   for (const id of ids) {
     text += `"${id}"(exports) {\n`
-    if (id !== FRONT) map.add(text.split('\n').length - 1, readMap(dist, id))
-    const body = id === FRONT ? frontDoor(dist) : readFileSync(join(dist, `${id}.js`), 'utf8')
+    const { body, removed } = indented(id === FRONT ? frontDoor(dist) : readFileSync(join(dist, `${id}.js`), 'utf8'))
+    if (id !== FRONT) map.add(text.split('\n').length - 1, readMap(dist, id), removed)
     text += `${withoutRequires(body, id, ids)}},\n`
   }
   // While the modules are files: Node.js tells what they export.
@@ -90,18 +91,18 @@ class JoinedMap {
   readonly #sources: string[] = []
   readonly #lines: SourceMapMappings = []
 
-  /** What another map says of the lines from `line` on. */
-  add(line: number, { sources, mappings }: SourceMap): void {
+  /** What another map says of the lines from `line` on, each of which has lost so many columns in front. */
+  add(line: number, { sources, mappings }: SourceMap, removed: readonly number[]): void {
     while (this.#lines.length < line) this.#lines.push([])
     const first = this.#sources.length
-    for (const segments of decode(mappings)) {
+    for (const [i, segments] of decode(mappings).entries()) {
       const kept: SourceMapSegment[] = []
       let last = -1
       for (const segment of segments) {
         if (segment.length === 1) continue
         const [column, source, sourceLine, sourceColumn] = segment
         if (sourceLine === last) continue
-        kept.push([column, first + source, sourceLine, sourceColumn])
+        kept.push([Math.max(0, column - (removed[i] ?? 0)), first + source, sourceLine, sourceColumn])
         last = sourceLine
       }
       this.#lines.push(kept)
@@ -112,6 +113,34 @@ class JoinedMap {
   toString(): string {
     return JSON.stringify({ version: 3, sources: this.#sources, names: [], mappings: encode(this.#lines) })
   }
+}
+
+/** A module with a tab for every four blanks in front of a line, which are a sixth of what TypeScript writes. */
+function indented(text: string): { body: string; removed: number[] } {
+  const inside = linesInTemplates(text)
+  const removed: number[] = []
+  const lines = text.split('\n').map((line, i) => {
+    const levels = inside.has(i) ? 0 : Math.floor((line.length - line.trimStart().length) / 4)
+    removed.push(levels * 3)
+    return '\t'.repeat(levels) + line.slice(levels * 4)
+  })
+  return { body: lines.join('\n'), removed }
+}
+
+/** Lines that begin within a string: their blanks are text. */
+function linesInTemplates(text: string): Set<number> {
+  const source = ts.createSourceFile('module.js', text, ts.ScriptTarget.ES2022, false, ts.ScriptKind.JS)
+  const lines = new Set<number>()
+  const visit = (node: ts.Node) => {
+    if (ts.isTemplateLiteralToken(node)) {
+      const first = source.getLineAndCharacterOfPosition(node.getStart(source)).line
+      const last = source.getLineAndCharacterOfPosition(node.end).line
+      for (let line = first + 1; line <= last; line++) lines.add(line)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return lines
 }
 
 /** A module's text, which loads other modules of the bundle from the bundle, and packages as before. */
