@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { objPin } from '../../syscalls/bpf'
 import type { Subject } from '../../syscalls/errno'
 
-/** `pin` and `unpin` of an object, and where it was pinned last. */
+/** `pin` and `unpin` of an object, and which of its pins was the last. */
 export class Pinning {
   /** Absolute: the working directory may be another one by the time of `unpin`. */
   #last: string | undefined
@@ -20,7 +20,12 @@ export class Pinning {
     this.#last = resolve(path)
   }
 
-  /** Removes the pin at a path, or the one that `pin` made last. Whether there was one. */
+  /** The object was opened by this pin. */
+  opened(path: string): void {
+    this.#last = resolve(path)
+  }
+
+  /** Removes the pin at a path, or the one that `pin` made or that was opened last. Whether there was one. */
   unpin(path: string | undefined, object: Subject): boolean {
     const at = path ?? this.#last
     if (at === undefined) throw new TypeError(`${object.description} was not pinned by this object: say the path`)

@@ -1,5 +1,4 @@
-import { resolve } from 'node:path'
-import { objGet, objPin } from '../../syscalls/bpf'
+import { objGet } from '../../syscalls/bpf'
 import {
   type LinkCreateFields,
   linkCreate,
@@ -14,7 +13,7 @@ import { checkFd, checkKind } from '../../syscalls/fd'
 import { BPF_F_REPLACE } from '../../syscalls/uapi-link'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { Handle } from '../handle/handle'
-import { pinHint, removePin } from '../handle/pin'
+import { Pinning } from '../handle/pin'
 import { checkU32 } from '../map/attributes'
 import { Attachment, type UpdateOptions } from './attachment'
 import { type LinkInfo, readLink } from './info'
@@ -31,8 +30,7 @@ export class Link extends Attachment {
   readonly type: LinkType | `type ${number}`
   /** What it is attached to, as it was found: "veth0". Kept, as a detached link no longer tells. */
   readonly #target: string
-  /** Absolute: the working directory may be another one by the time of `unpin`. */
-  #pinnedAt: string | undefined
+  readonly #pinning = new Pinning()
   readonly #subject: Subject
 
   /** @internal */
@@ -73,7 +71,7 @@ export class Link extends Attachment {
   /** Opens the link pinned at a path. Errors: ENOENT, EACCES; TypeError where something else is pinned there. */
   static fromPin(path: string): Link {
     const link = Link.adopt(objGet(path, 0, { description: path }))
-    link.#pinnedAt = resolve(path)
+    link.#pinning.opened(path)
     return link
   }
 
@@ -135,20 +133,15 @@ export class Link extends Attachment {
    * opens it. Errors: EEXIST, ENOENT, EPERM where the path is not on a bpf file system.
    */
   pin(path: string): void {
-    const hint = (_command: string, code: string) => pinHint(path, code)
-    objPin(path, this.fd, { description: `${this.description} at ${path}`, hint })
-    this.#pinnedAt = resolve(path)
+    this.#pinning.pin(path, this.fd, this.#subject)
   }
 
   /**
    * Removes a pin: the one that `pin` made or `fromPin` opened last, or the one at `path`. Whether there was one. The
    * kernel lets go of the link a moment later: where nobody else holds it, the program is attached until then.
    */
-  unpin(path: string | undefined = this.#pinnedAt): boolean {
-    if (path === undefined) throw new TypeError(`${this.description} was not pinned by this object: say the path`)
-    const was = removePin(path)
-    if (resolve(path) === this.#pinnedAt) this.#pinnedAt = undefined
-    return was
+  unpin(path?: string): boolean {
+    return this.#pinning.unpin(path, this.#subject)
   }
 
   /** What messages call it: "Link#7 xdp on veth0". Never throws. */

@@ -1,24 +1,35 @@
-/** The candidate that a slip of the finger turns into the name: few letters may differ. */
+/**
+ * The shortest candidate that begins with the name, else the one that a slip of the finger turns into it: few letters may
+ * differ.
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
-  let least = Math.max(1, Math.floor(name.length / 4)) + 1
+  let longer: string | undefined
+  let least = Math.max(2, Math.floor(name.length / 4)) + 1
+  const lower = name.toLowerCase()
   for (const candidate of candidates) {
+    if (name.length > 2 && candidate.startsWith(name) && !(longer && longer.length <= candidate.length))
+      longer = candidate
     if (Math.abs(candidate.length - name.length) >= least) continue
-    const distance = editDistance(name, candidate)
-    if (distance < least) [best, least] = [candidate, distance]
+    const distance = editDistance(lower, candidate.toLowerCase())
+    // Of a name of two letters, two others are no slip.
+    if (distance < least && distance < name.length) [best, least] = [candidate, distance]
   }
-  return best
+  return longer ?? best
 }
 
-/** Levenshtein's: letters to insert, delete or replace. */
+/** Letters to put in, leave out, replace, or swap with the next one, to make one word of the other. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
       const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] as number) + 1 : replaced
+      next.push(Math.min(replaced, swapped, (row[j] as number) + 1, (next[j - 1] as number) + 1))
     }
+    before = row
     row = next
   }
   return row[b.length] as number
