@@ -11,6 +11,7 @@ import { attributesById, createFilled, duplicateInner, isIterable, openInner } f
 import { brief, summarize } from './inspect'
 import { type Codecs, KeyedMap, textOf } from './keyed-map'
 import { innerMismatch } from './mismatch'
+import { outerHint } from './outer-hint'
 import type { Verifiable } from './outer-options'
 import { OuterWrites } from './outer-writes'
 import type { MapAttributes, MapCore, MapSpec } from './spec'
@@ -382,17 +383,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   }
 
   protected override hint(command: string, code: string): string | undefined {
-    if (command === 'BPF_MAP_GET_FD_BY_ID' && code === 'EPERM') {
-      return 'an outer map gives back ids, and opening by id needs CAP_SYS_ADMIN, which this process lacks; { hold: true } keeps what it installs open, and a pin opens without it'
-    }
-    if (code === 'E2BIG') {
-      return this.type === 'HASH_OF_MAPS'
-        ? `the outer map is full: maxEntries is ${this.maxEntries}`
-        : `the index is past the end: there are ${this.maxEntries} slots, from 0`
-    }
-    if (code === 'EINVAL' && /UPDATE/.test(command)) return "the inner map is not like the outer map's template"
-    if (code === 'EBADF' && /UPDATE/.test(command)) return "the inner map's fd is not open, or is no map"
-    return super.hint(command, code)
+    return outerHint(this, command, code) ?? super.hint(command, code)
   }
 }
 
