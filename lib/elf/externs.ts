@@ -68,7 +68,9 @@ export class Externs {
     const found = this.#find(symbol.name, 'func')
     if (found === undefined) {
       this.#none(symbol, 'function that programs may call')
-      return kind === 'call' ? { poison: true } : { constant: 0n }
+      if (kind === 'load') return { constant: 0n }
+      const reason = `neither it nor its modules have a function ${essential(symbol.name)} that programs may call`
+      return { poison: { what: `function ${symbol.name}`, reason } }
     }
     if (kind === 'load') return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
     if (found.module === undefined) return { kernelFunction: found.id, place: 0 }

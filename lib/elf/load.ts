@@ -1,10 +1,11 @@
 import { basename } from 'node:path'
 import { btfLoad } from '../../syscalls/bpf-btf'
 import { Btf } from '../btf'
-import { type Relocator, relocator } from '../co-re'
+import { type PoisonedInstruction, type Relocator, relocator } from '../co-re'
+import { KIND_WORDS } from '../co-re/kinds'
 import { Handle } from '../handle/handle'
 import { ProgArray } from '../map'
-import { Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
+import { type MissingInKernel, Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
 import { codecOf } from './codecs'
 import { type Contents, mapAt } from './contents'
 import type { ObjectProgram } from './description'
@@ -99,9 +100,14 @@ class Loader {
   #load(placed: PlacedProgram, made: ReadonlyMap<string, MadeMap>, btf: Handle | undefined): Program {
     const { program, linked } = placed
     const { ext, btf: types } = this.#contents
-    const insns = this.#relocated(placed)
+    const { insns, missing } = this.#relocated(placed)
     const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength)
-    for (const reference of linked.references) fillIn(view, reference.slot, this.#resolve(placed, reference, made))
+    for (const reference of linked.references) {
+      const { slot } = reference
+      const resolved = this.#resolve(placed, reference, made)
+      fillIn(view, slot, resolved)
+      if ('poison' in resolved) missing.push({ slot, ...resolved.poison })
+    }
     const { functions, lines } = ext === undefined || btf === undefined ? NO_RECORDS : recordsOf(linked, ext)
     const programBtf: ProgramBtf | undefined =
       btf === undefined || functions === undefined
@@ -110,6 +116,7 @@ class Loader {
     const code: ProgramCode = {
       bytes: () => insns,
       lines: ext === undefined || types === undefined ? [] : linesOf(linked, ext, types),
+      missing,
     }
     return Program.load(
       optionsOf(program, { code, license: this.#license, btf: programBtf }, this.#options, this.#externs),
@@ -117,12 +124,13 @@ class Loader {
   }
 
   /** The instructions as this kernel's types want them: a copy in any case. */
-  #relocated({ linked }: PlacedProgram): Uint8Array<ArrayBuffer> {
+  #relocated({ linked }: PlacedProgram): { insns: Uint8Array<ArrayBuffer>; missing: MissingInKernel[] } {
     const { ext, btf } = this.#contents
     const relocations = ext === undefined ? [] : relocationsOf(linked, ext)
-    if (relocations.length === 0 || btf === undefined) return linked.bytes.slice()
+    if (relocations.length === 0 || btf === undefined) return { insns: linked.bytes.slice(), missing: [] }
     this.#relocator ??= relocator(btf, targets())
-    return new Uint8Array(this.#relocator(linked.bytes, relocations).insns)
+    const { insns, poisoned } = this.#relocator(linked.bytes, relocations)
+    return { insns: new Uint8Array(insns), missing: poisoned.map(inWords) }
   }
 
   #resolve({ program }: PlacedProgram, reference: Reference, made: ReadonlyMap<string, MadeMap>): Resolved {
@@ -158,6 +166,10 @@ class Loader {
       if (rows.length > 0) its.map.setMany(rows)
     }
   }
+}
+
+function inWords({ slot, kind, what, reason }: PoisonedInstruction): MissingInKernel {
+  return { slot, what: kind === 'field_byte_offset' ? what : `${KIND_WORDS[kind]} ${what}`, reason }
 }
 
 const NO_RECORDS = { functions: undefined, lines: undefined }

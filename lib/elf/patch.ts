@@ -17,8 +17,8 @@ export type Resolved =
   | { readonly kernelVariable: number; readonly moduleFd: number }
   /** A function of the kernel's, by its BTF id; in a module by the place of its BTF in the fd array. */
   | { readonly kernelFunction: number; readonly place: number }
-  /** A function that is not there: the verifier refuses it where it is reached. */
-  | { readonly poison: true }
+  /** A function that is not there: the verifier refuses it where it is reached, and is told what it was. */
+  | { readonly poison: { readonly what: string; readonly reason: string } }
 
 /** Nobody's helper, as libbpf marks a call of a weak function that the kernel has not got. */
 const POISONED_CALL = 2002000000

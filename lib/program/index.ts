@@ -5,7 +5,7 @@ export { type SkbContext, skbContext, type TypedContext, type XdpContext, xdpCon
 export type { ProgramInfo, ProgramStats } from './info'
 export type { ProgramFlag, ProgramTypeLabel, RunFlag } from './names'
 export { programIds, programs } from './open'
-export type { ProgramBtf, ProgramCode, ProgramOptions, SourceLine } from './options'
+export type { MissingInKernel, ProgramBtf, ProgramCode, ProgramOptions, SourceLine } from './options'
 export { Program } from './program'
 export type { RunOptions, RunResult } from './run'
 export type { ProgramRunner } from './runner'

@@ -152,7 +152,7 @@ function errorOf({ errno, log }: Refusal, loading: Loading): Error {
   const about = { command: 'BPF_PROG_LOAD', subject }
   if (hasWords(log)) {
     const insns = fields.insns as Uint8Array
-    return new VerifierError(errno, about, { log, type, insns, lines: code?.lines })
+    return new VerifierError(errno, about, { log, type, insns, lines: code?.lines, missing: code?.missing })
   }
   const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, type) }
   const error = new KernelError(errno, { ...about, subject: withHint })

@@ -17,12 +17,24 @@ export interface SourceLine {
   readonly text: string
 }
 
+/** An instruction that needs what this kernel has not got: the verifier refuses what stands in its place, if it is reached. */
+export interface MissingInKernel {
+  /** Counted in slots of 8 bytes. */
+  readonly slot: number
+  /** What it needs: 'struct task_struct.pid', 'function bpf_task_acquire'. */
+  readonly what: string
+  /** Why it is not there: 'struct task_struct of vmlinux has no pid'. */
+  readonly reason: string
+}
+
 /** Instructions that know more of themselves than their bytes: what `bpf` and `assemble` make. */
 export interface ProgramCode {
   /** As BPF_PROG_LOAD takes them, with the fds that maps have now. */
   bytes(): Uint8Array
   /** For messages. */
   readonly lines?: readonly SourceLine[]
+  /** For messages: what compiled code asks of the kernel's types and functions in vain. */
+  readonly missing?: readonly MissingInKernel[]
   readonly maps?: readonly HasFd[]
   /** The BTFs of modules whose functions are called: the first is at place 1 of the fd_array. */
   readonly modules?: readonly HasFd[]

@@ -1,6 +1,6 @@
 import { type About, errnoName, KernelError } from '../../syscalls/errno'
 import { disassemble } from '../asm'
-import type { SourceLine } from './options'
+import type { MissingInKernel, SourceLine } from './options'
 import { causeOf } from './verifier-causes'
 import { type LastWords, lastWords, refusedInstruction } from './verifier-log'
 
@@ -20,6 +20,7 @@ export interface RefusedProgram {
   readonly type: string
   readonly insns: Uint8Array
   readonly lines: readonly SourceLine[] | undefined
+  readonly missing?: readonly MissingInKernel[] | undefined
 }
 
 /**
@@ -32,6 +33,8 @@ export class VerifierError extends KernelError {
   readonly log: string
   /** undefined where the log tells none. */
   readonly instruction: RefusedInstruction | undefined
+  /** What the instruction needs and this kernel has not got: a field, a type or a function; undefined for other refusals. */
+  readonly missing: MissingInKernel | undefined
   readonly #program: RefusedProgram
 
   /** @internal */
@@ -40,10 +43,14 @@ export class VerifierError extends KernelError {
     const instruction = instructionOf(words, program)
     const refused = { text: instruction?.text ?? '', type: program.type }
     const said = words.reason ?? words.messages[0] ?? words.lines.at(-1)
-    const hint = about.subject?.hint?.(about.command, errnoName(errno)) ?? causeOf(words.messages, refused)
+    const missing = missingAt(words, instruction, program)
+    const hint =
+      about.subject?.hint?.(about.command, errnoName(errno)) ??
+      (missing === undefined ? causeOf(words.messages, refused) : missingCause(missing))
     super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
     this.log = program.log
     this.instruction = instruction
+    this.missing = missing
     this.#program = program
     this.message = [this.message, ...placeLines(instruction), ...saidLines(words)].join('\n')
   }
@@ -57,7 +64,30 @@ function instructionOf(words: LastWords, { insns, lines }: RefusedProgram): Refu
   const index = refusedInstruction(words)
   if (index === undefined) return undefined
   const text = words.last?.index === index ? words.last.text : textAt(insns, index)
-  return { index, text, source: lines?.find(({ slot }) => slot === index) }
+  // A line is that of all instructions up to where the next one begins (bpf_find_linfo).
+  return { index, text, source: lines?.findLast(({ slot }) => slot <= index) }
+}
+
+/** What loaders put where something is missing: helpers that nobody has (POISON of co-re, POISONED_CALL of elf; libbpf's). */
+const POISON = /#(?:195896080|2002\d{6})\b/
+
+function missingAt(
+  { messages }: LastWords,
+  instruction: RefusedInstruction | undefined,
+  { missing = [] }: RefusedProgram,
+): MissingInKernel | undefined {
+  // Another refusal at the same place is about something else.
+  if (instruction === undefined || !messages.some((message) => POISON.test(message))) return undefined
+  return missing.find(({ slot }) => slot === instruction.index)
+}
+
+function missingCause({ slot, what, reason }: MissingInKernel): string {
+  const guard = /^function /.test(what)
+    ? 'bpf_ksym_exists'
+    : /::/.test(what)
+      ? 'bpf_core_enum_value_exists'
+      : 'bpf_core_field_exists'
+  return `instruction ${slot} needs ${what}, which this kernel has not got: ${reason}; ${guard}() asks before, and what it guards is not reached`
 }
 
 /** The instruction at a slot, in the verifier's words: it has not got to saying them. */
