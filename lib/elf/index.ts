@@ -2,5 +2,15 @@
 export type { ObjectMap, ObjectProgram } from './description'
 export type { Global } from './globals'
 export type { LoadOptions } from './load-options'
-export { Attachments, type GlobalsOf, LoadedObject, type MapsOf, type ObjectShape } from './loaded'
+export { Attachments, LoadedObject } from './loaded'
 export { BpfObject, type OpenObjectOptions } from './object'
+export type {
+  GlobalsOf,
+  InnerOf,
+  MapsOf,
+  ObjectGlobalsOf,
+  ObjectMapsOf,
+  ObjectProgramsOf,
+  ObjectShape,
+  ProgramsOf,
+} from './shape'

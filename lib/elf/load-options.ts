@@ -1,13 +1,13 @@
-import type { BpfMap, MapSpec } from '../map'
 import { nearest } from '../text/nearest'
 import type { Contents } from './contents'
+import type { InnerOf, MapsOf, ObjectShape } from './shape'
 
-/** How an object is loaded. */
-export interface LoadOptions {
+/** How an object is loaded; a shape gives it the names of the object's maps. */
+export interface LoadOptions<S extends ObjectShape = ObjectShape> {
   /** What the inner maps of an outer map look like, by the outer map's name, where the source does not tell or tells less. */
-  readonly inner?: Readonly<Record<string, MapSpec>>
+  readonly inner?: Partial<InnerOf<S>>
   /** Maps that exist, to be used in place of those of the object: by name. They stay the caller's. */
-  readonly maps?: Readonly<Record<string, BpfMap>>
+  readonly maps?: Partial<MapsOf<S>>
   /** The folder of maps that are pinned by name, in a bpf file system; made where only it is missing. '/sys/fs/bpf' where not given. */
   readonly pins?: string
   /** The verifier's log also of programs that it accepts, as `program.log`: see `ProgramOptions`. */

@@ -3,26 +3,12 @@ import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memo
 import { ClosedError, type Handle } from '../handle/handle'
 import type { Attachment } from '../link'
 import type { BpfMap } from '../map'
-import type { Program } from '../program'
 import { attachBySection } from './attach'
 import type { Contents } from './contents'
 import type { Global, Memory } from './globals'
 import type { Parts } from './load'
+import type { GlobalsOf, MapsOf, ObjectShape, ProgramsOf } from './shape'
 import { Undo } from './undo'
-
-/** The names in an object, with their types, for who wants TypeScript to know them: `BpfObject.open<Shape>(path)`. */
-export interface ObjectShape {
-  readonly maps?: object
-  readonly globals?: object
-}
-
-/** Maps by name; typed where the shape says how. */
-export type MapsOf<S extends ObjectShape> = S extends { readonly maps: infer M } ? M : Readonly<Record<string, BpfMap>>
-
-/** Variables by name; typed where the shape says how. */
-export type GlobalsOf<S extends ObjectShape> = S extends { readonly globals: infer G }
-  ? { readonly [K in keyof G]: Global<G[K]> }
-  : Readonly<Record<string, Global>>
 
 /** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
 export class Attachments implements Disposable {
@@ -48,7 +34,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   /** The maps by their names in the source: `app.maps.by_uid.set(1000, rows)`. */
   readonly maps: MapsOf<S>
   /** The programs that were loaded, by their functions' names. */
-  readonly programs: Readonly<Record<string, Program>>
+  readonly programs: ProgramsOf<S>
   /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */
   readonly globals: GlobalsOf<S>
   readonly #contents: Contents
@@ -63,7 +49,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     this.#parts = parts
     const maps = Array.from(parts.maps, ([name, { map }]): [string, BpfMap] => [name, map])
     this.maps = dictionary(maps) as MapsOf<S>
-    this.programs = dictionary([...parts.programs])
+    this.programs = dictionary([...parts.programs]) as ProgramsOf<S>
     const globals: [string, Global][] = []
     for (const global of contents.globals) {
       const map = parts.maps.get(global.section)?.map

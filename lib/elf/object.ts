@@ -1,10 +1,11 @@
 import { inspect } from 'node:util'
+import type { Btf } from '../btf'
 import { type Contents, readContents } from './contents'
-import type { ObjectMap, ObjectProgram } from './description'
 import { loadContents } from './load'
 import type { LoadOptions } from './load-options'
-import { dictionary, type GlobalsOf, LoadedObject, type ObjectShape } from './loaded'
+import { dictionary, LoadedObject } from './loaded'
 import { readObjectFile } from './object-file'
+import type { ObjectGlobalsOf, ObjectMapsOf, ObjectProgramsOf, ObjectShape } from './shape'
 
 export interface OpenObjectOptions {
   /** What messages call bytes that come from no file: 'my_app.bpf.o'. */
@@ -28,11 +29,11 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
   /** A kernel's version, which is of no use from Linux 5.0 on; 0 where it does not say. */
   readonly version: number
   /** By name; those of variables by the name of their section. */
-  readonly maps: Readonly<Record<string, ObjectMap>>
+  readonly maps: ObjectMapsOf<S>
   /** By name of the function. */
-  readonly programs: Readonly<Record<string, ObjectProgram>>
+  readonly programs: ObjectProgramsOf<S>
   /** The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. */
-  readonly globals: GlobalsOf<S>
+  readonly globals: ObjectGlobalsOf<S>
   readonly #contents: Contents
 
   private constructor(contents: Contents) {
@@ -40,9 +41,16 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     this.path = contents.file.path
     this.license = contents.license
     this.version = contents.version
-    this.maps = dictionary(contents.maps.map(({ map }) => [map.name, map] as const))
-    this.programs = dictionary(contents.programs.map(({ program }) => [program.name, program] as const))
-    this.globals = dictionary(contents.globals.map((global) => [global.name, global] as const)) as GlobalsOf<S>
+    this.maps = dictionary(contents.maps.map(({ map }) => [map.name, map] as const)) as ObjectMapsOf<S>
+    this.programs = dictionary(
+      contents.programs.map(({ program }) => [program.name, program] as const),
+    ) as ObjectProgramsOf<S>
+    this.globals = dictionary(contents.globals.map((global) => [global.name, global] as const)) as ObjectGlobalsOf<S>
+  }
+
+  /** The types in it; undefined where it was compiled without -g. */
+  get btf(): Btf | undefined {
+    return this.#contents.btf
   }
 
   /**
@@ -68,15 +76,15 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
    * `maps`, is another); CoreError; KernelError: EPERM (CAP_BPF and what the programs need), E2BIG, EINVAL, ENOMEM.
    * TypeError, RangeError: before the kernel is asked. Linux 5.2 for variables, 5.4 for CO-RE.
    */
-  load(options: LoadOptions = {}): LoadedObject<S> {
-    return new LoadedObject<S>(this.#contents, loadContents(this.#contents, this.license, options))
+  load(options: LoadOptions<S> = {}): LoadedObject<S> {
+    return new LoadedObject<S>(this.#contents, loadContents(this.#contents, this.license, options as LoadOptions))
   }
 
   [inspect.custom](): string {
-    const programs = Object.values(this.programs).map(({ name, section, type }) => {
+    const programs = this.#contents.programs.map(({ program: { name, section, type } }) => {
       return `  program ${name}: ${type ?? 'of no type'} (${section})`
     })
-    const maps = Object.values(this.maps).map(({ name, type, keySize, valueSize, maxEntries }) => {
+    const maps = this.#contents.maps.map(({ map: { name, type, keySize, valueSize, maxEntries } }) => {
       return `  map ${name}: ${type} ${keySize} → ${valueSize} bytes ×${maxEntries}`
     })
     return [`BpfObject ${this.path} (${this.license || 'no license'})`, ...programs, ...maps].join('\n')
