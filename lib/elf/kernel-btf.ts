@@ -13,6 +13,7 @@ import {
   vlenOf,
 } from '../btf/format'
 import type { ObjectFile } from './object-file'
+import { inOlderWords, type TakesKind, taken } from './older-btf'
 
 /** Bytes of a struct btf_var_secinfo: type, offset, size. */
 const SECINFO_BYTES = 12
@@ -28,12 +29,12 @@ const ALLOCATED = 1
 /**
  * An object's BTF as the kernel takes it. What compilers leave to the loader is filled in (btf_fixup_datasec of libbpf):
  * how long sections are, and where the variables are in them. What is the kernel's own, and only declared, is put in other
- * words, as it takes no types of what is elsewhere. Ids stay what they are.
+ * words, as it takes no types of what is elsewhere; so is what this kernel is too old for. Ids stay what they are.
  */
-export function kernelBtf(file: ObjectFile, btf: Btf): Uint8Array<ArrayBuffer> {
+export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(btf.bytes)
   const view = new DataView(bytes.buffer)
-  const types = typesOf(view, btf.name)
+  const types = placesOf(view, btf.name)
   const word = (at: number) => view.getUint32(at, LITTLE)
   const put = (at: number, value: number) => view.setUint32(at, value, LITTLE)
   const placeOf = (id: number) => {
@@ -69,6 +70,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf): Uint8Array<ArrayBuffer> {
       put,
     )
   }
+  inOlderWords(btf, view, types, takes)
   return bytes
 }
 
@@ -125,7 +127,7 @@ function sort(rows: number[][], from: number, put: (at: number, value: number) =
 }
 
 /** Where each type begins. */
-function typesOf(view: DataView, name: string): number[] {
+export function placesOf(view: DataView, name: string): number[] {
   const { types } = readHeader(view, name)
   const places: number[] = []
   for (let at = types.from; at < types.to; ) {

@@ -10,10 +10,13 @@ import { type Answer, attempt, judge } from './answer'
 const MAGIC = 0xeb9f
 const HEADER_BYTES = 24
 /** Offsets of names in STRINGS. */
-const STRINGS = '\0int\0x\0.data\0'
+const STRINGS = '\0int\0x\0.data\0?.data\0'
 const INT_NAME = 1
 const X_NAME = 5
 const DATA_NAME = 7
+const ODD_NAME = 13
+
+const KIND_FLAG = 1 << 31
 
 const kind = (number: number, vlen = 0) => (number << 24) | vlen
 /** [1] int */
@@ -35,6 +38,10 @@ const KINDS = {
   decl_tag: [...INT, ...VAR, X_NAME, kind(17), 2, -1],
   type_tag: [...INT, X_NAME, kind(18), 1, 0, kind(2), 2],
   enum64: [X_NAME, kind(19, 1), 8, INT_NAME, 0, 0],
+  /** tags of any attribute of the source, not of btf_decl_tag and btf_type_tag alone */
+  attribute_tag: [...INT, ...VAR, X_NAME, kind(17) | KIND_FLAG, 2, -1],
+  /** sections whose names have more than letters, digits, dots and underscores */
+  section_name: [...INT, ...VAR, ODD_NAME, kind(15, 1), 4, 2, 0, 4],
 } as const satisfies Record<string, readonly number[]>
 
 export type BtfKindName = keyof typeof KINDS

@@ -127,6 +127,11 @@ export class Features {
     return this.#has('kfuncs')
   }
 
+  /** Programs that hand helpers a function of their own: bpf_for_each_map_elem, bpf_loop, timers. Linux 5.13. */
+  get callbacks(): boolean | undefined {
+    return this.#has('callbacks')
+  }
+
   /** XDP programs for packets of more than one buffer. Linux 5.18. */
   get xdpFragments(): boolean | undefined {
     return this.#has('xdpFragments')

@@ -13,7 +13,7 @@ import { BPF_F_XDP_HAS_FRAGS } from '../../syscalls/uapi-prog'
 import { KERNEL_BTF } from '../btf/kernel'
 import { possibleCpus } from '../cpu/possible'
 import { type Answer, attempt, cannotTell, judge, NO_FD, no, YES } from './answer'
-import { bounded, callKernel, exit, INSTRUCTION_SETS, type Instruction, r0, trivial } from './instructions'
+import { addressOf, bounded, callKernel, exit, INSTRUCTION_SETS, type Instruction, r0, trivial } from './instructions'
 import { closing, createSmall, probeMapType } from './map-types'
 import { inWords, type Loading, load } from './program-types'
 
@@ -38,6 +38,7 @@ export const GENERAL = {
   boundedLoops: () => verified(bounded),
   largePrograms: () => verified([...Array<Instruction>(4096).fill(r0(0)), exit], 'socket_filter', { quiet: true }),
   kfuncs: probeKfuncs,
+  callbacks: probeCallbacks,
   xdpFragments: () => verified(trivial, 'xdp', { prog_flags: BPF_F_XDP_HAS_FRAGS }),
   logTrueSize: probeLogTrueSize,
   links: () =>
@@ -128,6 +129,16 @@ function probeKfuncs(): Answer {
   const why = inWords(result, 'a program that calls a kernel function')
   if (/kernel btf_id|kernel function/.test(result.log)) return YES
   return result.code === 'EINVAL' && result.log.includes('uses reserved fields') ? no(why) : cannotTell(why)
+}
+
+/** Takes the address of a function of its own: a kernel that knows of such addresses wants its BTF first (check_ld_imm). */
+function probeCallbacks(): Answer {
+  const result = load('socket_filter', [...addressOf(2), r0(0), exit, r0(0), exit], {})
+  const why = inWords(result, 'a program that takes the address of a function')
+  if (result.code === '' || /missing btf func_info|callback function/.test(result.log)) return YES
+  return /unrecognized bpf_ld_imm64|invalid bpf_ld_imm64|BPF_LD_IMM64 uses reserved fields/.test(result.log)
+    ? no(why)
+    : cannotTell(why)
 }
 
 function probeLogTrueSize(): Answer {

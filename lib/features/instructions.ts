@@ -38,6 +38,12 @@ export const call = (helper: number): Instruction => ({ code: 0x85, imm: helper 
 /** call of a kernel function, by its BTF id */
 export const callKernel = (btfId: number): Instruction => ({ code: 0x85, src: 2, imm: btfId })
 
+/** r1 = the address of the function that begins so many slots behind this instruction (BPF_PSEUDO_FUNC) */
+export const addressOf = (slots: number): readonly Instruction[] => [
+  { code: 0x18, dst: 1, src: 4, imm: slots + 1 },
+  { code: 0 },
+]
+
 /** r0 = 0; exit */
 export const trivial: readonly Instruction[] = [r0(0), exit]
 

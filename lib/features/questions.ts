@@ -51,6 +51,7 @@ const GENERAL_WORDS: Readonly<Record<GeneralName, string>> = {
   boundedLoops: 'programs with loops',
   largePrograms: 'programs of more than 4096 instructions',
   kfuncs: 'calls of kernel functions',
+  callbacks: 'functions as arguments of helpers (callbacks)',
   xdpFragments: 'XDP programs for packets in fragments',
   logTrueSize: 'logs whose whole length is told',
   links: 'links',

@@ -119,6 +119,8 @@ export const SINCE = {
     decl_tag: '5.16',
     type_tag: '5.17',
     enum64: '6.0',
+    attribute_tag: '6.15',
+    section_name: '6.9',
   },
   general: {
     batch: '5.6',
@@ -134,6 +136,7 @@ export const SINCE = {
     boundedLoops: '5.3',
     largePrograms: '5.2',
     kfuncs: '5.13',
+    callbacks: '5.13',
     xdpFragments: '5.18',
     logTrueSize: '6.4',
     links: '5.7',
