@@ -7,6 +7,7 @@ import { type DataSection, type Global, readDataSections, readGlobals } from './
 import { type PlacedMap, readLegacyMaps } from './legacy-maps'
 import type { ObjectFile, ObjectSection } from './object-file'
 import { type PlacedProgram, readPrograms } from './programs'
+import { type PlacedStructOps, readStructOps } from './struct-ops'
 
 /** All that an object says, understood, and nothing of it done yet. */
 export interface Contents {
@@ -16,6 +17,8 @@ export interface Contents {
   readonly license: string
   readonly version: number
   readonly maps: readonly PlacedMap[]
+  /** Those of the maps that are structs of functions. */
+  readonly structOps: readonly PlacedStructOps[]
   readonly data: readonly DataSection[]
   readonly globals: readonly Global[]
   readonly functions: ObjectFunctions
@@ -28,7 +31,9 @@ export function readContents(file: ObjectFile): Contents {
   const ext = readExt(file, btf)
   const functions = new ObjectFunctions(file)
   const data = readDataSections(file, btf)
-  const maps = [...readLegacyMaps(file), ...readBtfMaps(file, btf, functions), ...data.map(({ placed }) => placed)]
+  const structOps = readStructOps(file, btf, functions)
+  const own = [...readLegacyMaps(file), ...readBtfMaps(file, btf, functions), ...structOps]
+  const maps = [...own, ...data.map(({ placed }) => placed)]
   const contents = {
     file,
     btf,
@@ -36,6 +41,7 @@ export function readContents(file: ObjectFile): Contents {
     license: readText(file, file.section('license')),
     version: readVersion(file),
     maps,
+    structOps,
     data,
     globals: readGlobals(file, btf, data),
     functions,
@@ -76,15 +82,16 @@ function readVersion(file: ObjectFile): number {
 }
 
 /** What code refers to must be there: else the file is not what it says. */
-function checkReferences({ file, maps, programs }: Contents): void {
+function checkReferences({ file, maps, structOps, programs }: Contents): void {
   for (const { linked, program } of programs) {
     for (const { symbol, at } of linked.references) {
       const section = file.sectionOf(symbol)
-      if (section === undefined || maps.some((map) => map.section === section.index)) continue
+      const isStruct = structOps.some((each) => each.section === section?.index)
+      if (section === undefined || (!isStruct && maps.some((map) => map.section === section.index))) continue
       const name = symbol.name === '' ? 'a place' : `'${symbol.name}'`
       throw file.error(
         at,
-        `program '${program.name}' refers to ${name} in section ${section.name}, which is for no map`,
+        `program '${program.name}' refers to ${name} in section ${section.name}, which is for no map that programs use`,
       )
     }
   }

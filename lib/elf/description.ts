@@ -31,6 +31,23 @@ export interface ObjectMap {
   value: Codec<unknown> | undefined
   /** False leaves it out: nothing that is loaded may then use it. */
   autocreate: boolean
+  /** What programs stand for which of its functions, where the map is of type STRUCT_OPS; undefined of all others. */
+  readonly structOps?: ObjectStructOps
+}
+
+/**
+ * A struct of the kernel's that programs implement: a variable in section `.struct_ops`, or `.struct_ops.link`, which has
+ * the flag LINK. What a program stands for is loaded with the map, and not without one.
+ */
+export interface ObjectStructOps {
+  /** The kernel's struct, without a flavour: 'tcp_congestion_ops'. */
+  readonly struct: string
+  /** Its functions, with the names of the programs that they are; undefined for none: `programs.cwnd_event = undefined`. */
+  readonly programs: Record<string, string | undefined>
+  /** Its other members, read and written by their types in BTF: `values.name = 'mine'`. */
+  readonly values: Record<string, unknown>
+  /** Whether `attach` of the loaded object puts it to work. */
+  autoattach: boolean
 }
 
 /** A program as an object describes it. What is not readonly may be changed until it is loaded. */
@@ -50,7 +67,10 @@ export interface ObjectProgram {
   /** What `tracing`, `lsm` and `ext` programs are written for: the section's target where not set. */
   attachTo: AttachTarget | undefined
   flags: ProgramFlag[]
-  /** Whether `load` loads it; sections whose name begins with '?' are not. */
+  /**
+   * Whether `load` loads it; sections whose name begins with '?' are not. One of type `struct_ops` is loaded where a map
+   * that is made has it, as libbpf does.
+   */
   autoload: boolean
   /** Whether `attach` attaches it, where its section says where. */
   autoattach: boolean

@@ -1,5 +1,5 @@
 /** Compiled objects: read, changed, loaded. */
-export type { ObjectMap, ObjectProgram } from './description'
+export type { ObjectMap, ObjectProgram, ObjectStructOps } from './description'
 export type { Global } from './globals'
 export type { LoadOptions } from './load-options'
 export { Attachments, LoadedObject } from './loaded'
@@ -14,3 +14,5 @@ export type {
   ObjectShape,
   ProgramsOf,
 } from './shape'
+export { StructOpsMap } from './struct-ops-map'
+export type { StructOpsRegistration } from './struct-ops-registration'

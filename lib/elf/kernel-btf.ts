@@ -51,6 +51,8 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
       settleExterns({ btf, word, put, placeOf, at, each })
       continue
     }
+    // '?.struct_ops': kernels before Linux 6.9 take no such name, and one begins a byte further.
+    if (name.startsWith('?')) put(at, word(at) + 1)
     const section = file.section(name)
     if (section === undefined || word(at + 8) !== 0) continue
     put(at + 8, section.size)

@@ -9,6 +9,7 @@ import type { ObjectMap } from './description'
 import type { DataSection } from './globals'
 import type { LoadOptions } from './load-options'
 import { specOfMap } from './map-spec'
+import type { StructOpsLoading } from './struct-ops-load'
 import type { Undo } from './undo'
 
 /** What maps are made with. */
@@ -20,6 +21,7 @@ export interface MapMaking {
   readonly prefix: string
   readonly options: LoadOptions
   readonly undo: Undo
+  readonly structOps: StructOpsLoading
   codecOf(type: number, size: number): Codec<unknown>
 }
 
@@ -60,6 +62,8 @@ export function makeMaps(making: MapMaking): Map<string, MadeMap> {
 
 function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
   const { name } = description
+  const struct = making.structOps.make(description, making.btfFd)
+  if (struct !== undefined) return { map: making.undo.own(struct), fresh: true, given: false }
   const given = making.options.maps?.[name]
   const spec = specOf(description, making)
   if (given !== undefined) {

@@ -18,6 +18,7 @@ import { kernelName } from './map-spec'
 import { fillIn, type Resolved } from './patch'
 import { linesOf, recordsOf, relocationsOf } from './program-btf'
 import type { PlacedProgram } from './programs'
+import { StructOpsLoading } from './struct-ops-load'
 import { Undo } from './undo'
 
 /** What came of loading an object. */
@@ -69,6 +70,7 @@ class Loader {
 
   run(): Parts {
     const { maps, data } = this.#contents
+    const structOps = new StructOpsLoading(this.#contents, this.#options, this.#undo)
     const btf = this.#loadBtf()
     const made = makeMaps({
       maps: maps.map(({ map }) => map),
@@ -77,14 +79,19 @@ class Loader {
       prefix: basename(this.#contents.file.path).replace(/\..*$/, ''),
       options: this.#options,
       undo: this.#undo,
+      structOps,
       codecOf: (type, size) => codecOf(this.#contents.btf, type, size),
     })
     const programs = new Map<string, Program>()
     for (const placed of this.#contents.programs) {
-      if (!placed.program.autoload) continue
-      programs.set(placed.program.name, this.#undo.own(this.#load(placed, made, btf)))
+      if (!structOps.loads(placed.program)) continue
+      const place = structOps.placeOf(placed.program)
+      const program = place === undefined ? placed.program : { ...placed.program, attachTo: place }
+      programs.set(program.name, this.#undo.own(this.#load({ ...placed, program }, made, btf)))
     }
     this.#fillProgramArrays(made, programs)
+    structOps.fill(programs)
+    structOps.close()
     this.#externs.close()
     return { maps: made, programs, btf }
   }

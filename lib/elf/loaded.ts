@@ -8,6 +8,7 @@ import type { Contents } from './contents'
 import type { Global, Memory } from './globals'
 import type { Parts } from './load'
 import type { GlobalsOf, MapsOf, ObjectShape, ProgramsOf } from './shape'
+import { StructOpsMap } from './struct-ops-map'
 import { Undo } from './undo'
 
 /** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
@@ -74,7 +75,8 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   }
 
   /**
-   * Attaches all programs whose sections say where: 'tracepoint/sched/sched_switch', 'fentry/...', 'kprobe/...'; others,
+   * Puts the maps of sections `.struct_ops` and `.struct_ops.link` to work (see `StructOpsMap.attach`), and
+   * attaches all programs whose sections say where: 'tracepoint/sched/sched_switch', 'fentry/...', 'kprobe/...'; others,
    * such as 'xdp', are for `attachXdp` and its like, and are passed over. All or none. The links end with the object, or
    * before by themselves. Errors: those of the functions that attach: see `attachTracepoint`, `attachTracing` ...
    */
@@ -88,6 +90,10 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
         if (program === undefined || !description.autoattach) continue
         const link = attachBySection(program, description)
         if (link !== undefined) links.push([description.name, undo.own(link)])
+      }
+      for (const { map: description, ops } of this.#contents.structOps) {
+        const map = this.#parts.maps.get(description.name)?.map
+        if (map instanceof StructOpsMap && ops.autoattach) links.push([description.name, undo.own(map.attach())])
       }
     } catch (error) {
       undo.runAfter(error)

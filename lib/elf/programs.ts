@@ -11,7 +11,7 @@ export interface PlacedProgram {
 }
 
 /** Where compilers put functions that are no programs. */
-const TEXT = '.text'
+export const TEXT = '.text'
 
 /**
  * The programs of an object: its global functions outside of .text. Static ones are called by others, wherever they are

@@ -17,6 +17,9 @@ export interface ProgramFunction {
 export interface StructMember {
   readonly struct: string
   readonly member: number
+  /** The struct's id, where it is not the kernel's first of that name; in `module`, a module's BTF (Linux 6.9). */
+  readonly btfId?: number
+  readonly module?: HasFd
 }
 
 /**
@@ -86,8 +89,9 @@ function targetOf(
     if (type === 'lsm' || type === 'tracing') return { attach_btf_id: named(type, attachType, target) }
   } else if (typeof target === 'object' && target !== null) {
     if ('program' in target && (type === 'ext' || type === 'tracing')) return ofProgram(target, subject)
-    if ('struct' in target && type === 'struct_ops') return ofStruct(target)
-    if ('btfId' in target) return ofSymbol(target)
+    if ('struct' in target) {
+      if (type === 'struct_ops') return ofStruct(target)
+    } else if ('btfId' in target) return ofSymbol(target)
   }
   throw new TypeError(`attachTo of a program of type ${type} is ${EXAMPLE[type]}, or { btfId }`)
 }
@@ -127,9 +131,11 @@ function ofProgram({ program, function: name }: ProgramFunction, subject: Subjec
   return { attach_prog_fd, attach_btf_id: id }
 }
 
-function ofStruct({ struct, member }: StructMember): Place {
+function ofStruct({ struct, member, btfId, module }: StructMember): Place {
   if (typeof struct !== 'string') throw new TypeError(`attachTo.struct must be a string, not ${typeof struct}`)
   checkU32('attachTo.member', member)
+  if (btfId !== undefined)
+    return { ...ofSymbol({ btfId, ...(module === undefined ? {} : { module }) }), expected_attach_type: member }
   const id = kernelTypeId('struct', struct)
   if (id === undefined) throw new RangeError(`the kernel's BTF has no struct ${struct}`)
   return { attach_btf_id: id, expected_attach_type: member }
