@@ -1,7 +1,7 @@
-import { attachXdp, type DevMap, type Link, Program } from '../../lib'
+import { attachXdp, type DevMap, type Link, type Program } from '../../lib'
 import { Agent } from '../support/agents'
 import { Namespace, wire } from '../support/namespaces'
-import { FIRST_PORT, passing, ROUTES } from './program'
+import { FIRST_PORT, ROUTES } from './program'
 
 /** Both receivers have this address (RFC 2544: for tests of devices), and this MAC: a packet is good for either. */
 const ADDRESS = '198.18.0.2'
@@ -35,17 +35,19 @@ export class Network implements AsyncDisposable {
   readonly #agents: Agent[] = []
   readonly #open: Disposable[] = []
   readonly #between: Namespace
+  readonly #passing: Program
   #sender: Agent | undefined
   #receivers: Readonly<Record<Side, Place>> | undefined
 
-  private constructor(between: Namespace) {
+  private constructor(between: Namespace, passing: Program) {
     this.#between = between
+    this.#passing = passing
     this.#namespaces = [between]
   }
 
-  /** Makes it; the caller owns it. */
-  static async create(): Promise<Network> {
-    const network = new Network(await Namespace.create())
+  /** Makes it, with a program that lets packets pass at the devices that receive; the caller owns it. */
+  static async create(passing: Program): Promise<Network> {
+    const network = new Network(await Namespace.create(), passing)
     try {
       await network.#build()
       return network
@@ -88,9 +90,7 @@ export class Network implements AsyncDisposable {
     const namespace = await this.#namespace()
     const end = { namespace, device: RECEIVER, mac: MAC, addresses: [`${ADDRESS}/24`] }
     wire({ namespace: this.#between, device: side, mac, addresses: [] }, end)
-    const program = Program.load({ type: 'xdp', name: 'let_pass', code: passing })
-    this.#open.push(program)
-    this.#open.push(namespace.inside(() => attachXdp(program, RECEIVER, { mode: 'native' })))
+    this.#open.push(namespace.inside(() => attachXdp(this.#passing, RECEIVER, { mode: 'native' })))
     return namespace
   }
 

@@ -1,19 +1,8 @@
-import { ArrayOfMaps, bpf, type Code, DevMap } from '../../lib'
-
-/** Where a route leads: one device. */
-const Devices = DevMap.spec({ name: 'devices', maxEntries: 1 })
-
-/** By route, the DEVMAP that packets are redirected through. */
-export type Routes = ArrayOfMaps<DevMap>
+import { bpf, type Code, type MapLike } from '../../lib'
 
 /** How many routes there are: packets choose by their destination port. */
 export const ROUTES = 2
 export const FIRST_PORT = 7000
-
-/** Makes the table, still empty; the caller owns it. */
-export function createRoutes(): Routes {
-  return ArrayOfMaps.create({ name: 'routes', maxEntries: ROUTES, inner: Devices })
-}
 
 const XDP_DROP = 1
 const XDP_PASS = 2
@@ -30,7 +19,7 @@ export const passing = bpf`
  * Sends UDP packets, by IPv4 without options and whole, out of the device that the DEVMAP of their route names; the
  * route is how far the destination port is from the first. Everything else passes, and so does what has no route.
  */
-export function redirector(routes: Routes): Code {
+export function redirector(routes: MapLike): Code {
   return bpf`
           r2 = *(u32 *)(r1 + 0)              // xdp_md.data
           r3 = *(u32 *)(r1 + 4)              // xdp_md.data_end

@@ -1,10 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type DevMap, Program } from '../../lib'
+import type { DevMap } from '../../lib'
 import { table } from '../support/live'
+import { OBJECT_OPTION, objectUsage, sourceLine } from '../support/object'
 import { defineStory, type Say, StoryError, wholeNumber } from '../support/story'
 import { bold, dim, duration } from '../support/terminal'
+import { loadDevmapArray, type Routes } from './load'
 import { Network, type Out, SIDES, type Side } from './network'
-import { createRoutes, ROUTES, type Routes, redirector } from './program'
+import { ROUTES } from './program'
 
 /** What became of the packets of one step. */
 export interface Step {
@@ -39,21 +41,25 @@ A sender, and two receivers with the same address, on wires to a switch: four ne
 switch redirects each packet through the DEVMAP of its route, an inner map of an ARRAY_OF_MAPS. TypeScript swaps the
 inner maps, at rest and under traffic, and each packet is seen to come out where it must, and only there.
 
-  --packets N    how many are sent at each step (${PACKETS}), up to 100000`,
-  options: { packets: { type: 'string', default: `${PACKETS}` } },
-  tell: (say, { packets }, signal) => tell(say, wholeNumber('packets', packets, 2, 100_000), signal),
+  --packets N    how many are sent at each step (${PACKETS}), up to 100000
+${objectUsage('devmap-array')}`,
+  options: { packets: { type: 'string', default: `${PACKETS}` }, ...OBJECT_OPTION },
+  tell(say, { packets, object }, signal) {
+    return tell(say, wholeNumber('packets', packets, 2, 100_000), object, signal)
+  },
 })
 
-async function tell(say: Say, packets: number, signal: AbortSignal): Promise<Told> {
-  using routes = createRoutes()
-  using program = Program.load({ type: 'xdp', name: 'devmap_array', code: redirector(routes) })
-  await using network = await Network.create()
-  using _link = network.attach(program)
+async function tell(say: Say, packets: number, object: string | undefined, signal: AbortSignal): Promise<Told> {
+  using parts = loadDevmapArray(object)
+  const { routes } = parts.maps
+  await using network = await Network.create(parts.programs.let_pass)
+  using _link = network.attach(parts.programs.devmap_array)
   using left = network.devices(routes.template, 'left')
   using right = network.devices(routes.template, 'right')
   const stage = new Stage(say, network, signal)
 
   say(bold('An array of DEVMAPs: each route has one, and it names the device that packets leave by'))
+  if (object !== undefined) say(dim(sourceLine(object)))
   say(`   sender ── in [switch] left  ── end     ARRAY_OF_MAPS#${routes.id} routes`)
   say(`                         right ── end     DEVMAP#${left.id} left, DEVMAP#${right.id} right`)
 

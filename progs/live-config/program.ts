@@ -1,17 +1,16 @@
 import {
-  ArrayMap,
-  ArrayOfMaps,
+  type ArrayMap,
+  type ArrayOfMaps,
   bpf,
   type Code,
   type Infer,
   type MapLike,
   type MapValue,
-  PerCpuArrayMap,
+  type PerCpuArrayMap,
   struct,
   u32,
-  u64n,
 } from '../../lib'
-import { PORT, TENANTS } from './packets'
+import { PORT } from './packets'
 
 /** Settings that belong together: they make a tenant's configuration, and each is an element of its inner map. */
 export const SETTINGS = 8
@@ -57,21 +56,6 @@ export interface ConfigMaps {
   readonly configs: ArrayOfMaps<ArrayMap<Setting>>
   readonly progress: ArrayMap<Infer<typeof Progress>>
   readonly verdicts: PerCpuArrayMap<number>
-}
-
-export function createMaps(): ConfigMaps & Disposable {
-  const inner = ArrayMap.spec({ name: 'settings', value: Setting, maxEntries: SETTINGS })
-  const configs = ArrayOfMaps.create({ name: 'configs', maxEntries: TENANTS, inner })
-  const progress = ArrayMap.create({ name: 'progress', value: Progress, maxEntries: 1 })
-  const verdicts = PerCpuArrayMap.create({ name: 'verdicts', value: u64n, maxEntries: Object.keys(VERDICTS).length })
-  return {
-    configs,
-    progress,
-    verdicts,
-    [Symbol.dispose]() {
-      for (const map of [verdicts, progress, configs]) map.close()
-    },
-  }
 }
 
 /**

@@ -1,10 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { type ArrayMap, attachXdp, Program } from '../../lib'
+import { type ArrayMap, attachXdp } from '../../lib'
 import { Live, table } from '../support/live'
+import { OBJECT_OPTION, objectUsage, sourceLine } from '../support/object'
 import { defineStory, type Say, StoryError, wholeNumber } from '../support/story'
 import { bold, dim, duration } from '../support/terminal'
+import { loadLiveConfig } from './load'
 import { TENANTS } from './packets'
-import { type ConfigMaps, configReader, createMaps, SETTINGS, type Setting, VERDICTS, type Verdict } from './program'
+import { type ConfigMaps, SETTINGS, type Setting, VERDICTS, type Verdict } from './program'
 import { DEVICE, Traffic } from './traffic'
 
 export type Counts = Readonly<Record<Verdict, number>>
@@ -31,20 +33,24 @@ A wire between two network namespaces, and a flood of packets on it. An XDP prog
 configuration of one of ${TENANTS} tenants, an inner map. TypeScript replaces the configurations of all tenants, again and again,
 and the program counts whether what it read belongs together. Then the same by changing the maps in place.
 
-  --rounds N    how often all ${TENANTS} configurations are replaced (100)`,
-  options: { rounds: { type: 'string', default: '100' } },
-  tell: (say, { rounds }, signal) => tell(say, wholeNumber('rounds', rounds, 1, 100_000), signal),
+  --rounds N    how often all ${TENANTS} configurations are replaced (100)
+${objectUsage('live-config')}`,
+  options: { rounds: { type: 'string', default: '100' }, ...OBJECT_OPTION },
+  tell(say, { rounds, object }, signal) {
+    return tell(say, wholeNumber('rounds', rounds, 1, 100_000), object, signal)
+  },
 })
 
-async function tell(say: Say, rounds: number, signal: AbortSignal): Promise<Told> {
-  using maps = createMaps()
+async function tell(say: Say, rounds: number, object: string | undefined, signal: AbortSignal): Promise<Told> {
+  using parts = loadLiveConfig(object)
+  const { maps } = parts
   const control = new Control(maps)
   await control.replaceAll()
   await using traffic = await Traffic.create()
-  using program = Program.load({ type: 'xdp', name: 'live_config', code: configReader(maps) })
-  using _link = traffic.to.inside(() => attachXdp(program, DEVICE))
+  using _link = traffic.to.inside(() => attachXdp(parts.programs.live_config, DEVICE))
   await using flood = await traffic.flood()
   say(bold('A flood of packets, and an XDP program that reads a whole configuration for each'))
+  if (object !== undefined) say(dim(sourceLine(object)))
   say(`   ${TENANTS} tenants, each with an inner map of ${SETTINGS} settings that belong together`)
 
   say(bold('\nWhole maps replaced: those of all tenants in one call, and one wait of the kernel'))

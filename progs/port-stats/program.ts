@@ -1,34 +1,14 @@
-import { bpf, type Code, HashMap, type Infer, type PerCpuMaps, perCpuMaps, struct, u16be, u64 } from '../../lib'
+import { bpf, type Code, type Infer, type MapLike, struct, u64 } from '../../lib'
 
 /** What is counted of a port: frames, and their bytes from the Ethernet header on. */
 export const Stats = struct({ packets: u64, bytes: u64 })
 export type Stats = Infer<typeof Stats>
-
-/** An inner map for each CPU: by destination port, in the byte order of the wire, so that programs need not swap it. */
-export type PortCounters = PerCpuMaps<HashMap<number, Stats>>
 
 /**
  * What has no port is counted under 0, which nobody can listen on: ARP and ICMP, later fragments, tunnels, encrypted
  * and broken packets. So the sum over all ports is all that the device has received.
  */
 export const NO_PORT = 0
-
-/** Makes the counters; the caller owns them. Ports that come after the first `most` count as none. */
-export function portCounters(most = 65536): PortCounters {
-  const counters = perCpuMaps({
-    name: 'port_stats',
-    // Ports in use are few: memory for those that are seen, beside 1 MiB of buckets a CPU.
-    inner: HashMap.spec({ key: u16be, value: Stats, maxEntries: most, flags: ['NO_PREALLOC'] }),
-  })
-  try {
-    // There from the start, so that the program has where to count when a map is full.
-    for (const cpu of counters.cpus) counters.use(cpu, (own) => own.set(NO_PORT, { packets: 0n, bytes: 0n }))
-    return counters
-  } catch (error) {
-    counters.close()
-    throw error
-  }
-}
 
 // include/uapi/linux/if_ether.h, as `be16` makes numbers of what is on the wire.
 const IPV4 = 0x0800
@@ -141,7 +121,7 @@ first:    *(u64 *)(r10 - 32) = 1
  * r6 the frame's bytes, r7 where the parser is, r8 the frame's end; r5 what is at r7, r4 how many bytes from there on
  * the IP header says that there are: an Ethernet frame may have padding behind them.
  */
-export function portProgram(counters: PortCounters): Code {
+export function portProgram(counters: MapLike): Code {
   return bpf`
           r7 = *(u32 *)(r1 + 0)              // xdp_md.data
           r8 = *(u32 *)(r1 + 4)              // xdp_md.data_end

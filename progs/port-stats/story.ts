@@ -1,10 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { attachXdp, Program } from '../../lib'
+import { attachXdp } from '../../lib'
 import { Live, table } from '../support/live'
+import { OBJECT_OPTION, objectUsage, sourceLine } from '../support/object'
 import { defineStory, type Say, StoryError, wholeNumber } from '../support/story'
 import { bold, dim } from '../support/terminal'
 import { difference, type Verdict, verdicts } from './check'
-import { type PortCounters, portCounters, portProgram, type Stats } from './program'
+import { loadPortStats, type PortCounters } from './load'
+import type { Stats } from './program'
 import { type Reading, size, sum, tableOf } from './table'
 import { DEVICE, type Sent, Traffic } from './traffic'
 
@@ -36,21 +38,27 @@ each of up to four CPUs, and checks in the end that each packet was counted once
 
   --iface NAME    watch what comes in at this interface instead, until Ctrl-C; nothing is sent
   --seconds N     how long (${SECONDS}; with --iface, until Ctrl-C)
+${objectUsage('port-stats')}
 
 Under "none" is what has no port: ARP, ICMP, later fragments, tunnels, what is encrypted or broken.`,
-  options: { iface: { type: 'string' }, seconds: { type: 'string' } },
-  tell(say, { iface, seconds }, signal) {
-    const given = seconds === undefined ? undefined : wholeNumber('seconds', seconds, 1, LONGEST)
-    return iface === undefined ? tellOwn(say, given ?? SECONDS, signal) : tellOf(say, iface, given, signal)
+  options: { iface: { type: 'string' }, seconds: { type: 'string' }, ...OBJECT_OPTION },
+  tell(say, { iface, seconds, object }, signal) {
+    const asked = { object, seconds: seconds === undefined ? undefined : wholeNumber('seconds', seconds, 1, LONGEST) }
+    return iface === undefined ? tellOwn(say, asked, signal) : tellOf(say, iface, asked, signal)
   },
 })
 
+interface Asked {
+  readonly seconds: number | undefined
+  readonly object: string | undefined
+}
+
 /** The story with traffic of its own. */
-async function tellOwn(say: Say, seconds: number, signal: AbortSignal): Promise<Told> {
-  using counters = portCounters()
-  using program = Program.load({ type: 'xdp', name: 'port_stats', code: portProgram(counters) })
-  await using traffic = await Traffic.create(() => attachXdp(program, DEVICE))
-  introduce(say, counters, `${DEVICE}, in a network namespace of its own`)
+async function tellOwn(say: Say, { seconds = SECONDS, object }: Asked, signal: AbortSignal): Promise<Told> {
+  using parts = loadPortStats(object)
+  const { port_stats: counters } = parts.maps
+  await using traffic = await Traffic.create(() => attachXdp(parts.programs.port_stats_xdp, DEVICE))
+  introduce(say, counters, `${DEVICE}, in a network namespace of its own`, object)
   await traffic.start()
   await watch(say, counters, seconds, signal)
 
@@ -65,13 +73,18 @@ async function tellOwn(say: Say, seconds: number, signal: AbortSignal): Promise<
 }
 
 /** The story of a device that is there: nothing is sent. */
-async function tellOf(say: Say, device: string, seconds: number | undefined, signal: AbortSignal): Promise<Told> {
-  using counters = portCounters()
-  using program = Program.load({ type: 'xdp', name: 'port_stats', code: portProgram(counters) })
-  using _link = attachXdp(program, device)
-  introduce(say, counters, device)
+async function tellOf(
+  say: Say,
+  device: string,
+  { seconds = LONGEST, object }: Asked,
+  signal: AbortSignal,
+): Promise<Told> {
+  using parts = loadPortStats(object)
+  const { port_stats: counters } = parts.maps
+  using _link = attachXdp(parts.programs.port_stats_xdp, device)
+  introduce(say, counters, device, object)
   try {
-    await watch(say, counters, seconds ?? LONGEST, signal)
+    await watch(say, counters, seconds, signal)
   } catch (error) {
     // Ctrl-C is how it is meant to end.
     if (!signal.aborted) throw error
@@ -79,9 +92,10 @@ async function tellOf(say: Say, device: string, seconds: number | undefined, sig
   return { counts: counters.merge(), cpus: busyCpus(counters), verdicts: [], mapId: counters.id }
 }
 
-function introduce(say: Say, counters: PortCounters, device: string): void {
+function introduce(say: Say, counters: PortCounters, device: string, object: string | undefined): void {
   say(bold(`Packets by destination port, at ${device}`))
-  say(dim('   > perCpuMaps({ inner: HashMap.spec({ key: u16be, value: Stats, ... }) })'))
+  const made = '   > perCpuMaps({ inner: HashMap.spec({ key: u16be, value: Stats, ... }) })'
+  say(dim(object === undefined ? made : sourceLine(object)))
   say(`   ${counters.cpus.length} inner maps, one a CPU, in ARRAY_OF_MAPS#${counters.id}\n`)
 }
 

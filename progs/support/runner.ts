@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { STORIES } from '../stories'
+import { withOwnObject } from './object'
 import { explainFailure, missingPrivilege } from './privilege'
 import { type Say, type Story, StoryError } from './story'
 import { bold } from './terminal'
@@ -28,7 +29,7 @@ export async function runStory([name, ...args]: readonly string[], outputs: Outp
     outputs.error(`There is no story '${name}'.\n\n${list()}`)
     return USAGE
   }
-  const values = valuesOf(story, args)
+  const values = valuesOf(story, 'object' in story.options ? withOwnObject(name, args) : args)
   if (typeof values === 'string') {
     outputs.error(`${values}\n\n${usage(name, story)}`)
     return USAGE

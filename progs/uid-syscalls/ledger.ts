@@ -1,4 +1,4 @@
-import type { Hit } from './tracer'
+import type { Hit } from './load'
 
 /** A call of a user: what the story has had made of it, to hold against what the program has counted. */
 export interface Row {

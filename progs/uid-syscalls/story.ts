@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Live, table } from '../support/live'
+import { OBJECT_OPTION, objectUsage, sourceLine } from '../support/object'
 import { defineStory, type Say, StoryError, wholeNumber } from '../support/story'
 import { bold, dim } from '../support/terminal'
 import { mountedTracefs } from '../support/tracefs'
@@ -34,15 +35,23 @@ number in the inner map that is there, and counts what it finds. Two shells, as 
 calls; each user is asked about other ones. Half-way the set of one user is replaced by another.
 
   --rounds N    how often each shell makes its calls (60)
-  --pause MS    milliseconds between the rounds (100)`,
-  options: { rounds: { type: 'string', default: '60' }, pause: { type: 'string', default: '100' } },
-  tell(say, { rounds, pause }, signal) {
-    return tell(say, wholeNumber('rounds', rounds, 2, 100_000), wholeNumber('pause', pause, 0, 60_000), signal)
+  --pause MS    milliseconds between the rounds (100)
+${objectUsage('uid-syscalls')}`,
+  options: { rounds: { type: 'string', default: '60' }, pause: { type: 'string', default: '100' }, ...OBJECT_OPTION },
+  tell(say, { rounds, pause, object }, signal) {
+    const many = wholeNumber('rounds', rounds, 2, 100_000)
+    return tell(say, { rounds: many, pauseMs: wholeNumber('pause', pause, 0, 60_000), object }, signal)
   },
 })
 
-async function tell(say: Say, rounds: number, pauseMs: number, signal: AbortSignal): Promise<Told> {
-  using tracer = attached(say)
+interface Asked {
+  readonly rounds: number
+  readonly pauseMs: number
+  readonly object: string | undefined
+}
+
+async function tell(say: Say, { rounds, pauseMs, object }: Asked, signal: AbortSignal): Promise<Told> {
+  using tracer = attached(say, object)
   // Before anything is asked about: what they do to begin is not counted.
   await using one = await Shell.as(ONE)
   await using other = await Shell.as(OTHER)
@@ -67,11 +76,12 @@ async function tell(say: Say, rounds: number, pauseMs: number, signal: AbortSign
   return { rows: last, mapIds: [tracer.byUid.id, tracer.hits.id] }
 }
 
-function attached(say: Say): UidSyscalls {
+function attached(say: Say, object: string | undefined): UidSyscalls {
   // Only to find the tracepoint's number.
   using _tracefs = mountedTracefs()
-  const tracer = new UidSyscalls()
+  const tracer = new UidSyscalls(object)
   say(bold('A program at raw_syscalls:sys_enter: it runs with every system call of the machine'))
+  if (object !== undefined) say(dim(sourceLine(object)))
   say('   by_uid: user → the calls that are asked about;  uid_hits: (call, user) → how often')
   return tracer
 }

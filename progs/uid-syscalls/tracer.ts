@@ -1,39 +1,21 @@
-import {
-  type Attachment,
-  attachTracepoint,
-  HashMap,
-  HashOfMaps,
-  type Infer,
-  Program,
-  struct,
-  u32,
-  u64n,
-} from '../../lib'
-import { uidSyscalls } from './program'
-
-/** A set of system calls by their numbers: what is not in it is not there. */
-const Calls = HashMap.spec({ key: u32, value: u32, maxEntries: 64, name: 'calls' })
-
-/** In the order in which the program has them on its stack. */
-const Hit = struct({ syscall: u32, uid: u32 })
-export type Hit = Infer<typeof Hit>
-
-const MOST_USERS = 64
+import { type Attachment, attachTracepoint } from '../../lib'
+import type { Parts } from '../support/object'
+import { loadUidSyscalls, type Maps } from './load'
 
 /** Counts system calls, for each user those that were asked for; the caller owns it. Needs tracefs when it is made. */
 export class UidSyscalls implements Disposable {
-  readonly byUid: HashOfMaps<number, HashMap<number, number>>
-  readonly hits: HashMap<Hit, number>
-  readonly #program: Program | undefined
+  readonly byUid: Maps['by_uid']
+  readonly hits: Maps['uid_hits']
+  readonly #parts: Parts<Maps, 'uid_syscalls'>
   readonly #attachment: Attachment | undefined
 
-  constructor() {
-    this.byUid = HashOfMaps.create({ name: 'by_uid', key: u32, maxEntries: MOST_USERS, inner: Calls })
-    this.hits = HashMap.create({ name: 'uid_hits', key: Hit, value: u64n, maxEntries: MOST_USERS * 64 })
+  /** Of an object of uid-syscalls.bpf.c where that is given. */
+  constructor(object?: string) {
+    this.#parts = loadUidSyscalls(object)
+    this.byUid = this.#parts.maps.by_uid
+    this.hits = this.#parts.maps.uid_hits
     try {
-      const code = uidSyscalls(this.byUid, this.hits)
-      this.#program = Program.load({ type: 'tracepoint', name: 'uid_syscalls', code })
-      this.#attachment = attachTracepoint(this.#program, 'raw_syscalls', 'sys_enter')
+      this.#attachment = attachTracepoint(this.#parts.programs.uid_syscalls, 'raw_syscalls', 'sys_enter')
     } catch (error) {
       this.close()
       throw error
@@ -52,9 +34,7 @@ export class UidSyscalls implements Disposable {
 
   close(): void {
     this.#attachment?.close()
-    this.#program?.close()
-    this.hits.close()
-    this.byUid.close()
+    this.#parts[Symbol.dispose]()
   }
 
   [Symbol.dispose](): void {

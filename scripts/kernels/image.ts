@@ -56,8 +56,10 @@ export function projectImage(folder: string): string {
   execFileSync(process.execPath, [tsc, ...options], { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] })
   const path = join(folder, 'project.cpio')
   const cpio = new CpioWriter(path).tree(compiled, HOME)
-  // What specs read beside themselves: compiled objects and their sources.
-  cpio.tree(join(ROOT, 'spec'), `${HOME}/spec`, (file) => file.endsWith('.ts'))
+  // What specs and stories read beside themselves: compiled objects and their sources.
+  for (const tree of ['spec', 'progs']) {
+    cpio.tree(join(ROOT, tree), `${HOME}/${tree}`, (file) => file.endsWith('.ts'))
+  }
   cpio.file(`${HOME}/package.json`, readFileSync(join(ROOT, 'package.json')))
   cpio.file('init', readFileSync(join(__dirname, 'guest', 'init.sh')), true)
   cpio.close()

@@ -8,9 +8,12 @@ import { pending, requireRoot } from '../support/kernel'
 
 /** C sources and, beside them, what clang has made of them (build.sh): specs need no clang. */
 const FIXTURES = join(ROOT, 'spec', 'fixtures')
+/** The same of the stories. */
+const STORIES = join(ROOT, 'progs', 'c')
 
 export function fixture(name: string): string {
-  return join(FIXTURES, `${name}.bpf.o`)
+  const file = `${name}.bpf.o`
+  return join(existsSync(join(STORIES, file)) ? STORIES : FIXTURES, file)
 }
 
 export function bytesOf(name: string): Uint8Array<ArrayBuffer> {

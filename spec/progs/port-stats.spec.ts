@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { Program } from '../../lib'
-import { NO_PORT, type PortCounters, portCounters, portProgram } from '../../progs/port-stats/program'
+import type { Program } from '../../lib'
+import { loadPortStats, type PortCounters, prepare } from '../../progs/port-stats/load'
+import { NO_PORT } from '../../progs/port-stats/program'
 import { runs } from '../support/attach/network'
 import { needs, requireRoot } from '../support/kernel'
+import { requireSource, sources } from '../support/stories'
 import {
   authentication,
   ETHERTYPE,
@@ -136,126 +138,127 @@ const WITHOUT: Readonly<Record<string, Uint8Array>> = {
   'port 0': four(udp(0)),
 }
 
-describe('the program of port-stats', function () {
-  this.timeout(60_000)
-  let counters: PortCounters
-  let program: Program
+for (const source of sources('port-stats')) {
+  describe(`the program of port-stats, from ${source.from}`, function () {
+    this.timeout(60_000)
+    let parts: ReturnType<typeof loadPortStats>
+    let counters: PortCounters
+    let program: Program
 
-  before(function () {
-    requireRoot(this)
-    counters = portCounters()
-    program = Program.load({ type: 'xdp', name: 'port_stats', code: portProgram(counters) })
-  })
-  after(() => {
-    program?.close()
-    counters?.close()
-  })
-  beforeEach(() => {
-    counters.reset()
-    for (const cpu of counters.cpus) counters.use(cpu, (own) => own.set(NO_PORT, { packets: 0n, bytes: 0n }))
-  })
+    before(function () {
+      requireRoot(this)
+      requireSource(this, source)
+      parts = loadPortStats(source.object)
+      counters = parts.maps.port_stats
+      program = parts.programs.port_stats_xdp
+    })
+    after(() => parts?.[Symbol.dispose]())
+    beforeEach(() => {
+      counters.reset()
+      prepare(counters)
+    })
 
-  /** What is counted, without what is 0. */
-  function counted(): Record<number, [packets: bigint, bytes: bigint]> {
-    const seen = [...counters.merge()].filter(([, { packets }]) => packets > 0n)
-    return Object.fromEntries(seen.map(([port, { packets, bytes }]) => [port, [packets, bytes]]))
-  }
+    /** What is counted, without what is 0. */
+    function counted(): Record<number, [packets: bigint, bytes: bigint]> {
+      const seen = [...counters.merge()].filter(([, { packets }]) => packets > 0n)
+      return Object.fromEntries(seen.map(([port, { packets, bytes }]) => [port, [packets, bytes]]))
+    }
 
-  const BOTH = [
-    [443, WITH_PORT],
-    [NO_PORT, WITHOUT],
-  ] as const
-  for (const [port, packets] of BOTH) {
-    for (const [title, data] of Object.entries(packets)) {
-      it(`${port === NO_PORT ? 'finds no port in' : 'finds the port of'} ${title}`, () => {
-        expect(program.run({ data }).retval).to.equal(XDP_PASS)
-        expect(counted()).to.deep.equal({ [port]: [1n, BigInt(data.length)] })
+    const BOTH = [
+      [443, WITH_PORT],
+      [NO_PORT, WITHOUT],
+    ] as const
+    for (const [port, packets] of BOTH) {
+      for (const [title, data] of Object.entries(packets)) {
+        it(`${port === NO_PORT ? 'finds no port in' : 'finds the port of'} ${title}`, () => {
+          expect(program.run({ data }).retval).to.equal(XDP_PASS)
+          expect(counted()).to.deep.equal({ [port]: [1n, BigInt(data.length)] })
+        })
+      }
+    }
+
+    it('takes a jumbogram by the length of its frame', () => {
+      // Its payload length is 0, its length in a hop-by-hop option (RFC 2675).
+      const jumbo = [UDP, 0, 0xc2, 4, 0, 0, 0, 24]
+      const data = packet(ethernet(ETHERTYPE.ipv6), ipv6([...jumbo, ...udp(443)], { next: hopByHop, length: 0 }))
+      program.run({ data })
+      expect(counted()).to.deep.equal({ 443: [1n, BigInt(data.length)] })
+    })
+
+    for (const [title, whole] of Object.entries(WITH_PORT)) {
+      it(`finds no port where it is cut anywhere: ${title}`, () => {
+        let [packets, bytes] = [0n, 0n]
+        for (let length = MINIMUM; length < whole.length; length++) {
+          expect(program.run({ data: whole.subarray(0, length) }).retval).to.equal(XDP_PASS)
+          packets++
+          bytes += BigInt(length)
+        }
+        expect(counted()).to.deep.equal({ [NO_PORT]: [packets, bytes] })
       })
     }
-  }
 
-  it('takes a jumbogram by the length of its frame', () => {
-    // Its payload length is 0, its length in a hop-by-hop option (RFC 2675).
-    const jumbo = [UDP, 0, 0xc2, 4, 0, 0, 0, 24]
-    const data = packet(ethernet(ETHERTYPE.ipv6), ipv6([...jumbo, ...udp(443)], { next: hopByHop, length: 0 }))
-    program.run({ data })
-    expect(counted()).to.deep.equal({ 443: [1n, BigInt(data.length)] })
-  })
+    it('takes padding for no part of the packet', () => {
+      const short = four(udp(443, 0))
+      program.run({ data: packet([...short], Array(60 - short.length).fill(0xff)) })
+      expect(counted()).to.deep.equal({ 443: [1n, 60n] })
+    })
 
-  for (const [title, whole] of Object.entries(WITH_PORT)) {
-    it(`finds no port where it is cut anywhere: ${title}`, () => {
+    it('keeps the ports of the wire apart, to the last', () => {
+      for (const port of [1, 255, 256, 0x0102, 0x0201, 65535]) program.run({ data: four(udp(port)) })
+      expect(Object.keys(counted()).map(Number)).to.have.members([1, 255, 256, 0x0102, 0x0201, 65535])
+    })
+
+    it('counts whatever comes exactly once', () => {
       let [packets, bytes] = [0n, 0n]
-      for (let length = MINIMUM; length < whole.length; length++) {
-        expect(program.run({ data: whole.subarray(0, length) }).retval).to.equal(XDP_PASS)
-        packets++
-        bytes += BigInt(length)
+      const seeds = [...Object.values(WITH_PORT), ...Object.values(WITHOUT)]
+      const spoiled = fc.tuple(
+        fc.constantFrom(...seeds),
+        fc.array(fc.tuple(fc.nat({ max: 80 }), fc.nat({ max: 255 })), { maxLength: 4 }),
+      )
+      fc.assert(
+        fc.property(spoiled, ([seed, changes]) => {
+          const data = Uint8Array.from(seed)
+          for (const [at, value] of changes) data[at % data.length] = value
+          packets++
+          bytes += BigInt(data.length)
+          return program.run({ data }).retval === XDP_PASS
+        }),
+        { numRuns: 500 },
+      )
+      const all = Object.values(counted()).reduce(([p, b], [packets, bytes]) => [p + packets, b + bytes], [0n, 0n])
+      expect(all).to.deep.equal([packets, bytes])
+    })
+
+    it('counts on the CPU that it runs on, and there alone', function () {
+      needsTaskset(this)
+      const data = four(udp(443))
+      const cpus = allowed().slice(0, 4)
+      for (const [i, cpu] of cpus.entries()) onCpu(cpu, () => program.run({ data, repeat: 1000 * (i + 1) }))
+      for (const cpu of counters.cpus) {
+        const times = 1000n * BigInt(cpus.indexOf(cpu) + 1)
+        const stats = times === 0n ? undefined : { packets: times, bytes: times * BigInt(data.length) }
+        expect(
+          counters.use(cpu, (own) => own.get(443)),
+          `CPU ${cpu}`,
+        ).to.deep.equal(stats)
       }
-      expect(counted()).to.deep.equal({ [NO_PORT]: [packets, bytes] })
     })
-  }
 
-  it('takes padding for no part of the packet', () => {
-    const short = four(udp(443, 0))
-    program.run({ data: packet([...short], Array(60 - short.length).fill(0xff)) })
-    expect(counted()).to.deep.equal({ 443: [1n, 60n] })
-  })
-
-  it('keeps the ports of the wire apart, to the last', () => {
-    for (const port of [1, 255, 256, 0x0102, 0x0201, 65535]) program.run({ data: four(udp(port)) })
-    expect(Object.keys(counted()).map(Number)).to.have.members([1, 255, 256, 0x0102, 0x0201, 65535])
-  })
-
-  it('counts whatever comes exactly once', () => {
-    let [packets, bytes] = [0n, 0n]
-    const seeds = [...Object.values(WITH_PORT), ...Object.values(WITHOUT)]
-    const spoiled = fc.tuple(
-      fc.constantFrom(...seeds),
-      fc.array(fc.tuple(fc.nat({ max: 80 }), fc.nat({ max: 255 })), { maxLength: 4 }),
-    )
-    fc.assert(
-      fc.property(spoiled, ([seed, changes]) => {
-        const data = Uint8Array.from(seed)
-        for (const [at, value] of changes) data[at % data.length] = value
-        packets++
-        bytes += BigInt(data.length)
-        return program.run({ data }).retval === XDP_PASS
-      }),
-      { numRuns: 500 },
-    )
-    const all = Object.values(counted()).reduce(([p, b], [packets, bytes]) => [p + packets, b + bytes], [0n, 0n])
-    expect(all).to.deep.equal([packets, bytes])
-  })
-
-  it('counts on the CPU that it runs on, and there alone', function () {
-    needsTaskset(this)
-    const data = four(udp(443))
-    const cpus = allowed().slice(0, 4)
-    for (const [i, cpu] of cpus.entries()) onCpu(cpu, () => program.run({ data, repeat: 1000 * (i + 1) }))
-    for (const cpu of counters.cpus) {
-      const times = 1000n * BigInt(cpus.indexOf(cpu) + 1)
-      const stats = times === 0n ? undefined : { packets: times, bytes: times * BigInt(data.length) }
-      expect(
-        counters.use(cpu, (own) => own.get(443)),
-        `CPU ${cpu}`,
-      ).to.deep.equal(stats)
-    }
-  })
-
-  it('counts ports that find no more room among those without', function () {
-    needsTaskset(this)
-    using small = portCounters(3)
-    using full = Program.load({ type: 'xdp', code: portProgram(small) })
-    onCpu(allowed()[0] ?? 0, () => {
-      for (const port of [1, 2, 3, 2, 4]) full.run({ data: four(udp(port)) })
+    it('counts ports that find no more room among those without', function () {
+      needsTaskset(this)
+      using small = loadPortStats(source.object, 3)
+      onCpu(allowed()[0] ?? 0, () => {
+        for (const port of [1, 2, 3, 2, 4]) small.programs.port_stats_xdp.run({ data: four(udp(port)) })
+      })
+      const counts = [...small.maps.port_stats.merge()].map(([port, { packets }]) => [port, packets])
+      expect(counts).to.have.deep.members([
+        [NO_PORT, 2n],
+        [1, 1n],
+        [2, 2n],
+      ])
     })
-    const counts = [...small.merge()].map(([port, { packets }]) => [port, packets])
-    expect(counts).to.have.deep.members([
-      [NO_PORT, 2n],
-      [1, 1n],
-      [2, 2n],
-    ])
   })
-})
+}
 
 function needsTaskset(context: Mocha.Context): void {
   needs(context, runs('taskset', '-p', `${process.pid}`), 'taskset (util-linux)')

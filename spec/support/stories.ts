@@ -2,10 +2,38 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { endianness } from 'node:os'
 import { programs } from '../../lib'
+import { objectPath } from '../../progs/support/object'
 import type { Options, Story, Values } from '../../progs/support/story'
 import { ROOT } from './built'
 import { EXTENSION, LOADER_OPTIONS } from './compiled'
+import { needs } from './kernel'
+
+/** Where a story's program and maps come from: its TypeScript, or the object that is kept of its C. */
+export interface Source {
+  readonly from: string
+  /** The object's path, for `--object`. */
+  readonly object: string | undefined
+}
+
+/** All of a story's sources: what holds of one holds of the others. */
+export function sources(name: string): readonly Source[] {
+  return [
+    { from: 'TypeScript', object: undefined },
+    { from: 'the object', object: objectPath(name) },
+  ]
+}
+
+/** Goes on where this machine can run what comes from there. */
+export function requireSource(context: Mocha.Context, { object }: Source): void {
+  if (object !== undefined) needs(context, endianness() === 'LE', 'a little-endian machine, for which the object is')
+}
+
+/** The values of options that name a source. */
+export function given({ object }: Source): { readonly object?: string } {
+  return object === undefined ? {} : { object }
+}
 
 /** The command of `npm run story`. */
 export const STORY = [process.execPath, ...LOADER_OPTIONS, `progs/main${EXTENSION}`]
