@@ -132,6 +132,11 @@ export class Features {
     return this.#has('callbacks')
   }
 
+  /** Atomic operations of programs but for the addition, and those that give the old value. Linux 5.12. */
+  get atomics(): boolean | undefined {
+    return this.#has('atomics')
+  }
+
   /** XDP programs for packets of more than one buffer. Linux 5.18. */
   get xdpFragments(): boolean | undefined {
     return this.#has('xdpFragments')

@@ -13,7 +13,17 @@ import { BPF_F_XDP_HAS_FRAGS } from '../../syscalls/uapi-prog'
 import { KERNEL_BTF } from '../btf/kernel'
 import { possibleCpus } from '../cpu/possible'
 import { type Answer, attempt, cannotTell, judge, NO_FD, no, YES } from './answer'
-import { addressOf, bounded, callKernel, exit, INSTRUCTION_SETS, type Instruction, r0, trivial } from './instructions'
+import {
+  addressOf,
+  atomic,
+  bounded,
+  callKernel,
+  exit,
+  INSTRUCTION_SETS,
+  type Instruction,
+  r0,
+  trivial,
+} from './instructions'
 import { closing, createSmall, probeMapType } from './map-types'
 import { inWords, type Loading, load } from './program-types'
 
@@ -39,6 +49,7 @@ export const GENERAL = {
   largePrograms: () => verified([...Array<Instruction>(4096).fill(r0(0)), exit], 'socket_filter', { quiet: true }),
   kfuncs: probeKfuncs,
   callbacks: probeCallbacks,
+  atomics: () => verified(atomic),
   xdpFragments: () => verified(trivial, 'xdp', { prog_flags: BPF_F_XDP_HAS_FRAGS }),
   logTrueSize: probeLogTrueSize,
   links: () =>

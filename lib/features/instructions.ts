@@ -56,6 +56,14 @@ export const bounded: readonly Instruction[] = [
   exit,
 ]
 
+/** r0 = atomic_fetch_or((u64 *)(r10 - 8), r0), and nothing of it is returned */
+export const atomic: readonly Instruction[] = [
+  r0(0),
+  { code: 0x7b, dst: 10, src: 0, off: -8 },
+  { code: 0xdb, dst: 10, src: 0, off: -8, imm: 0x41 },
+  ...[r0(0), exit],
+]
+
 /** A program of each instruction set, as compilers name them (-mcpu), with what is new in it. */
 export const INSTRUCTION_SETS = {
   v1: trivial,

@@ -52,6 +52,7 @@ const GENERAL_WORDS: Readonly<Record<GeneralName, string>> = {
   largePrograms: 'programs of more than 4096 instructions',
   kfuncs: 'calls of kernel functions',
   callbacks: 'functions as arguments of helpers (callbacks)',
+  atomics: 'atomic operations but for the addition',
   xdpFragments: 'XDP programs for packets in fragments',
   logTrueSize: 'logs whose whole length is told',
   links: 'links',

@@ -137,6 +137,7 @@ export const SINCE = {
     largePrograms: '5.2',
     kfuncs: '5.13',
     callbacks: '5.13',
+    atomics: '5.12',
     xdpFragments: '5.18',
     logTrueSize: '6.4',
     links: '5.7',

@@ -7,6 +7,7 @@ import { BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
 import { isLockedDown } from '../features/lockdown'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { Handle, type Lease } from '../handle/handle'
+import { instructionQuestions } from './instruction-questions'
 import { PROGRAM_FLAGS } from './names'
 import type { Loading, ProgramOptions } from './options'
 import { withSource } from './source'
@@ -152,7 +153,9 @@ function errorOf({ errno, log }: Refusal, loading: Loading): Error {
   const about = { command: 'BPF_PROG_LOAD', subject }
   if (hasWords(log)) {
     const insns = fields.insns as Uint8Array
-    return new VerifierError(errno, about, { log, type, insns, lines: code?.lines, missing: code?.missing })
+    const refusal = new VerifierError(errno, about, { log, type, insns, lines: code?.lines, missing: code?.missing })
+    // Before the verifier looks at what instructions do, it does not know them.
+    return unsupportedOr(refusal, () => instructionQuestions(insns), UNKNOWN) as Error
   }
   const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, type) }
   const error = new KernelError(errno, { ...about, subject: withHint })

@@ -5,7 +5,7 @@ import type { BpfMap, BpfObject } from '../../lib'
 import { ArrayMap, type HashMap, type HashOfMaps, MapMismatchError, u32, VerifierError } from '../../lib'
 import { bpftool, needsBpftool } from '../program/kit'
 import { errorOf } from '../support/error'
-import { eventually, hasFeature, mapIds, requireFeature, useBpffs } from '../support/kernel'
+import { eventually, hasFeature, mapIds, pending, requireFeature, useBpffs } from '../support/kernel'
 import { needsKernel, open, PACKET } from './kit'
 
 const dump = (kind: 'map' | 'prog', ...args: string[]) => JSON.parse(bpftool('-j', kind, ...args))
@@ -42,6 +42,15 @@ describe('BpfObject.load', function () {
     const numbers = app.maps.numbers as ArrayMap<bigint>
     numbers.setMany([1n, 2n, 3n, 4n].entries())
     expect(app.programs.each?.run({ data: PACKET }).retval).to.equal(10)
+  })
+
+  it('says in words that a kernel has no callbacks', function () {
+    if (hasFeature('callbacks') !== false) pending(this, 'the kernel has callbacks')
+    const fds = readdirSync('/proc/self/fd').length
+    const error = errorOf(() => open('functions').load())
+    expect(error).to.include({ name: 'UnsupportedError', object: "Program 'each'", since: '5.13' })
+    expect(error.message).to.match(/has no functions as arguments of helpers \(callbacks\)/)
+    expect(readdirSync('/proc/self/fd').length).to.equal(fds)
   })
 
   it('loads what bpftool has made of two files, with functions of one name in both', () => {
