@@ -105,6 +105,9 @@ const ELSEWHERE = 0xffff
 /** More than the largest executables have of any one table: a hostile file may claim what no memory can hold. */
 const LARGEST_TABLE = 2 ** 30
 
+/** Bytes of names that are read for each byte there is: names may share their ends, and many places one name. */
+const MOST_SHARED = 64
+
 export class ElfFile {
   readonly source: ElfSource
   readonly bits: 32 | 64
@@ -161,11 +164,17 @@ export class ElfFile {
     }
     const { buffer, byteOffset, byteLength } = this.contents(section)
     const bytes = Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
+    let [times, read] = [0, 0]
     return {
       at: (offset, from) => {
         const end = bytes.indexOf(0, offset)
         if (offset >= bytes.length || end < 0) {
           throw this.error(from, `a name is at ${offset} of ${bytes.length} bytes of names`)
+        }
+        times++
+        read += end - offset
+        if (read > MOST_SHARED * (bytes.length + times)) {
+          throw this.error(from, `${times} names are ${read} bytes, and all of them are in ${bytes.length}`)
         }
         return bytes.toString('utf8', offset, end)
       },

@@ -51,8 +51,14 @@ export class ElfFunctions {
     if (elf.type !== ET_EXEC && elf.type !== ET_DYN) {
       throw elf.error(16, `neither an executable nor a shared library: its type is ${elf.type}, and not 2 or 3`)
     }
+    let bytes = 0
     for (const section of elf.sections) {
-      if (section.type === SHT_SYMTAB || section.type === SHT_DYNSYM) this.#read(section)
+      if (section.type !== SHT_SYMTAB && section.type !== SHT_DYNSYM) continue
+      bytes += section.size
+      if (bytes > source.size) {
+        throw elf.error(section.at, `with it there are ${bytes} bytes of symbols in ${source.size}: they overlap`)
+      }
+      this.#read(section)
     }
   }
 
@@ -113,7 +119,7 @@ export class ElfFunctions {
       throw elf.error(section.at, `symbols of ${bits} bits have ${entry} bytes, and here ${section.entrySize}`)
     }
     const symbols = elf.contents(section)
-    const names = this.#strings(section)
+    const names = elf.strings(section.link, section.at)
     const versions = section.type === SHT_DYNSYM ? this.#versions(section) : undefined
     for (let at = 0; at + entry <= symbols.byteLength; at += entry) {
       const info = symbols.getUint8(at + (wide ? 4 : 12))
@@ -121,19 +127,15 @@ export class ElfFunctions {
       if (kind !== STT_FUNC && kind !== STT_GNU_IFUNC) continue
       const index = symbols.getUint16(at + (wide ? 6 : 14), littleEndian)
       if (index === SHN_UNDEF || index === SHN_ABS) continue
-      const nameAt = symbols.getUint32(at, littleEndian)
-      const end = names.indexOf(0, nameAt)
-      if (nameAt >= names.length || end < 0) {
-        throw elf.error(section.offset + at, `a symbol's name is at ${nameAt} of ${names.length} bytes of names`)
-      }
-      if (end === nameAt) continue
+      const name = names.at(symbols.getUint32(at, littleEndian), section.offset + at)
+      if (name === '') continue
       const address = wide
         ? symbols.getBigUint64(at + 8, littleEndian)
         : BigInt(symbols.getUint32(at + 4, littleEndian))
       const version = versions?.getUint16((at / entry) * 2, littleEndian) ?? 0
       const rank = (version & HIDDEN_VERSION) !== 0 ? RANK.hidden : rankOf(info >> 4)
       const indirect = kind === STT_GNU_IFUNC
-      this.#add(names.toString('utf8', nameAt, end), section.offset + at, address, rank, indirect)
+      this.#add(name, section.offset + at, address, rank, indirect)
     }
   }
 
@@ -144,16 +146,6 @@ export class ElfFunctions {
     } else if (rank === before.rank) {
       before.addresses.add(address)
     }
-  }
-
-  /** The section of the symbols' names. */
-  #strings(section: Section): Buffer {
-    const strings = this.#elf.sections[section.link]
-    if (strings === undefined) {
-      throw this.#elf.error(section.at, `its names are in section ${section.link} of ${this.#elf.sections.length}`)
-    }
-    const { buffer, byteOffset, byteLength } = this.#elf.contents(strings)
-    return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
   }
 
   /** A u16 a symbol, where the file has versions. */

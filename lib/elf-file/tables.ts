@@ -74,12 +74,17 @@ export function readSymbols(elf: ElfFile): ElfSymbol[] {
 /** The relocations of a 64-bit file, by the section that they are for, each list by place. Errors: ElfError. */
 export function readRelocations(elf: ElfFile): Map<number, Relocation[]> {
   const found = new Map<number, Relocation[]>()
+  let bytes = 0
   for (const section of elf.sections) {
     if (section.type === SHT_RELA) {
       throw elf.error(section.at, 'relocations with addends (SHT_RELA): compilers for BPF make SHT_REL')
     }
     if (section.type !== SHT_REL) continue
     const table = tableOf(elf, section, 16, 'relocations')
+    bytes += section.size
+    if (bytes > elf.source.size) {
+      throw elf.error(section.at, `with it there are ${bytes} bytes of relocations in ${elf.source.size}: they overlap`)
+    }
     const le = elf.littleEndian
     const list = rows(table, 16, (from): Relocation => {
       const at = section.offset + from
@@ -91,12 +96,11 @@ export function readRelocations(elf: ElfFile): Map<number, Relocation[]> {
         symbol: Number(info >> 32n),
       }
     })
-    const before = found.get(section.info) ?? []
-    found.set(
-      section.info,
-      [...before, ...list].sort((a, b) => a.offset - b.offset),
-    )
+    const before = found.get(section.info)
+    if (before === undefined) found.set(section.info, list)
+    else for (const relocation of list) before.push(relocation)
   }
+  for (const list of found.values()) list.sort((a, b) => a.offset - b.offset)
   return found
 }
 
