@@ -43,6 +43,8 @@ interface Found {
 export class ElfFunctions {
   readonly #elf: ElfFile
   readonly #found = new Map<string, Found>()
+  /** Of all tables of symbols that have been read. */
+  #bytes = 0
 
   /** Reads .symtab and .dynsym. Errors: ElfError. */
   constructor(source: ElfSource) {
@@ -51,14 +53,8 @@ export class ElfFunctions {
     if (elf.type !== ET_EXEC && elf.type !== ET_DYN) {
       throw elf.error(16, `neither an executable nor a shared library: its type is ${elf.type}, and not 2 or 3`)
     }
-    let bytes = 0
     for (const section of elf.sections) {
-      if (section.type !== SHT_SYMTAB && section.type !== SHT_DYNSYM) continue
-      bytes += section.size
-      if (bytes > source.size) {
-        throw elf.error(section.at, `with it there are ${bytes} bytes of symbols in ${source.size}: they overlap`)
-      }
-      this.#read(section)
+      if (section.type === SHT_SYMTAB || section.type === SHT_DYNSYM) this.#read(section)
     }
   }
 
@@ -119,6 +115,10 @@ export class ElfFunctions {
       throw elf.error(section.at, `symbols of ${bits} bits have ${entry} bytes, and here ${section.entrySize}`)
     }
     const symbols = elf.contents(section)
+    this.#bytes += section.size
+    if (this.#bytes > elf.source.size) {
+      throw elf.error(section.at, `with it there are ${this.#bytes} bytes of symbols in ${elf.source.size}: they overlap`)
+    }
     const names = elf.strings(section.link, section.at)
     const versions = section.type === SHT_DYNSYM ? this.#versions(section) : undefined
     for (let at = 0; at + entry <= symbols.byteLength; at += entry) {
