@@ -75,8 +75,8 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
   ]
   for (const member of its.members) {
     if (NUMBERS.includes(member.name)) numbers[member.name] = numberOf(btf, definition, member)
-    else if (member.name === 'key') keyType = pointedTo(btf, definition, member)
-    else if (member.name === 'value') valueType = pointedTo(btf, definition, member)
+    else if (member.name === 'key') keyType = described(btf, pointedTo(btf, definition, member))
+    else if (member.name === 'value') valueType = described(btf, pointedTo(btf, definition, member))
     else if (member.name === 'values') {
       valuesAt = member.bitOffset / 8
       inner = readInner(btf, definition, member)
@@ -133,6 +133,15 @@ function pointedTo(btf: Btf, definition: Definition, { name, type }: BtfMember):
   return its.type
 }
 
+/**
+ * What is behind a declaration, where the BTF has it: compilers before clang 15 follow the types of inner maps no further
+ * than to names, and linkers put the structs of other files beside them.
+ */
+function described(btf: Btf, type: number): number {
+  const its = btf.resolve(type)
+  return its.kind === 'fwd' ? (btf.find(its.name, its.of)?.id ?? type) : type
+}
+
 interface Size {
   readonly what: 'key' | 'value'
   readonly type: number
@@ -143,6 +152,9 @@ function sizeOf(btf: Btf, definition: Definition, { what, type, given }: Size): 
   if (type === 0) return Number(given ?? 0n)
   const its = btf.resolve(type)
   if (its.kind === 'fwd') {
+    if (given !== undefined) return Number(given)
+    // Of inner maps the caller can tell it yet: see `templateOf`.
+    if (definition.inner) return 0
     const size = `__uint(${what}_size, sizeof(struct ${its.name}))`
     throw refuse(
       btf,

@@ -15,3 +15,9 @@ export function codecOf(btf: Btf | undefined, type: number, size: number): Codec
     throw error
   }
 }
+
+/** 'struct flow', of a type that the BTF names and does not describe; undefined of all others. */
+export function declaredIn(btf: Btf | undefined, type: number): string | undefined {
+  const its = btf === undefined || type === 0 ? undefined : btf.resolve(type)
+  return its?.kind === 'fwd' ? `${its.of} ${its.name}` : undefined
+}

@@ -23,6 +23,8 @@ export interface MapMaking {
   readonly undo: Undo
   readonly structOps: StructOpsLoading
   codecOf(type: number, size: number): Codec<unknown>
+  /** 'struct flow', of a type that the object's BTF names and does not describe; undefined of all others. */
+  declared(type: number): string | undefined
 }
 
 export interface MadeMap {
@@ -81,15 +83,38 @@ function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
   return { map: making.undo.own(spec.create()), fresh: true, given: false }
 }
 
-function specOf(description: ObjectMap, { btfFd, prefix, options, codecOf, data }: MapMaking): MapSpec {
+/**
+ * The template of an outer map, where the object tells it: with what the caller has told of structs that the object only
+ * names. Throws TypeError where that is missing.
+ */
+function templateOf(outer: string, { ...inner }: ObjectMap, declared: MapMaking['declared']): ObjectMap {
+  for (const what of ['key', 'value'] as const) {
+    const struct = declared(inner[`${what}Type`])
+    if (struct === undefined) continue
+    // The kernel takes no type of which it is not told the size.
+    inner[`${what}Type`] = 0
+    if (inner[`${what}Size`] > 0) continue
+    const size = inner[what]?.size
+    if (size === undefined) {
+      throw new TypeError(
+        `map '${outer}': the ${what}s of its inner maps are ${struct}, which the BTF only names, as nothing else uses it: ` +
+          `__uint(${what}_size, sizeof(${struct})) in the source, or load({ inner: { ${outer}: HashMap.spec({ ... }) } }) tell`,
+      )
+    }
+    inner[`${what}Size`] = size
+  }
+  // Named after the outer map, as libbpf names its template.
+  return Object.assign(inner, { name: outer })
+}
+
+function specOf(description: ObjectMap, { btfFd, prefix, options, codecOf, declared, data }: MapMaking): MapSpec {
   const given = options.inner?.[description.name]
   const { inner } = description
   const template =
     given ??
     (inner === undefined
       ? undefined
-      : // Named after the outer map, as libbpf names its template.
-        specOfMap({ ...inner, name: description.name }, { codecOf, btfFd, inner: undefined, prefix: '' }))
+      : specOfMap(templateOf(description.name, inner, declared), { codecOf, btfFd, inner: undefined, prefix: '' }))
   // A map of variables is written as a whole here, and read through its memory.
   const isData = data.some(({ section }) => section.name === description.name)
   const plain = isData ? { ...description, value: bytes(description.valueSize) as Codec<unknown> } : description

@@ -6,7 +6,7 @@ import { KIND_WORDS } from '../co-re/kinds'
 import { Handle } from '../handle/handle'
 import { ProgArray } from '../map'
 import { type MissingInKernel, Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
-import { codecOf } from './codecs'
+import { codecOf, declaredIn } from './codecs'
 import { type Contents, mapAt } from './contents'
 import type { ObjectProgram } from './description'
 import { Externs } from './externs'
@@ -81,6 +81,7 @@ class Loader {
       undo: this.#undo,
       structOps,
       codecOf: (type, size) => codecOf(this.#contents.btf, type, size),
+      declared: (type) => declaredIn(this.#contents.btf, type),
     })
     const programs = new Map<string, Program>()
     for (const placed of this.#contents.programs) {
