@@ -23,6 +23,8 @@ export interface Section {
   readonly type: number
   /** sh_flags: SHF_... bits, of which those below 2^32. */
   readonly flags: number
+  /** sh_addr: where it is in memory, before the loader moves it; 0 where it is not. */
+  readonly address: bigint
   readonly offset: number
   readonly size: number
   /** sh_link: another section that belongs to it. */
@@ -64,6 +66,7 @@ interface Shape {
   readonly section: {
     size: number
     flags: number
+    address: number
     offset: number
     bytes: number
     link: number
@@ -80,7 +83,7 @@ const SHAPES: Readonly<Record<32 | 64, Shape>> = {
     shoff: 32,
     phentsize: 42,
     segment: { size: 32, flags: 24, offset: 4, address: 8, bytes: 16 },
-    section: { size: 40, flags: 8, offset: 16, bytes: 20, link: 24, info: 28, entrySize: 36 },
+    section: { size: 40, flags: 8, address: 12, offset: 16, bytes: 20, link: 24, info: 28, entrySize: 36 },
   },
   64: {
     word: 8,
@@ -89,7 +92,7 @@ const SHAPES: Readonly<Record<32 | 64, Shape>> = {
     shoff: 40,
     phentsize: 54,
     segment: { size: 56, flags: 4, offset: 8, address: 16, bytes: 32 },
-    section: { size: 64, flags: 8, offset: 24, bytes: 32, link: 40, info: 44, entrySize: 56 },
+    section: { size: 64, flags: 8, address: 16, offset: 24, bytes: 32, link: 40, info: 44, entrySize: 56 },
   },
 }
 
@@ -192,6 +195,15 @@ export class ElfFile {
     return new DataView(buffer, byteOffset, byteLength)
   }
 
+  /** Where in the file the bytes of an address are; undefined where nothing is loaded there from the file. */
+  placeOf(address: bigint): { readonly offset: number; readonly executable: boolean } | undefined {
+    for (const { type, flags, offset, address: from, size } of this.segments) {
+      if (type !== PT_LOAD || address < from || address >= from + BigInt(size)) continue
+      return { offset: offset + Number(address - from), executable: (flags & PF_X) !== 0 }
+    }
+    return undefined
+  }
+
   /** An error of this file. */
   error(offset: number, reason: string): ElfError {
     return new ElfError(this.source.path, reason, offset)
@@ -238,6 +250,7 @@ export class ElfFile {
         flags: Number(BigInt.asUintN(32, this.#word(view, from + section.flags))),
         nameAt: view.getUint32(from, this.littleEndian),
         info: view.getUint32(from + section.info, this.littleEndian),
+        address: this.#word(view, from + section.address),
         offset: this.#place(view, from + section.offset, table, 'the offset of a section'),
         size: this.#place(view, from + section.bytes, table, 'the size of a section'),
         link: view.getUint32(from + section.link, this.littleEndian),

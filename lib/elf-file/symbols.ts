@@ -1,6 +1,6 @@
 import { nearest } from '../text/nearest'
 import { ElfError } from './error'
-import { ElfFile, ET_DYN, ET_EXEC, PF_X, PT_LOAD, type Section } from './file'
+import { ElfFile, ET_DYN, ET_EXEC, type Section } from './file'
 import { type ElfSource, withElfFile } from './source'
 
 /** Where the functions of an executable or a shared library stand in its file: what uprobes are placed by. */
@@ -99,10 +99,8 @@ export class ElfFunctions {
   }
 
   #fileOffset(address: bigint, at: number, name: string): number {
-    for (const { type, flags, offset, address: from, size } of this.#elf.segments) {
-      if (type !== PT_LOAD || (flags & PF_X) === 0) continue
-      if (address >= from && address < from + BigInt(size)) return offset + Number(address - from)
-    }
+    const place = this.#elf.placeOf(address)
+    if (place?.executable) return place.offset
     throw this.#elf.error(at, `'${name}' is said to be at address 0x${address.toString(16)}: no code is loaded there`)
   }
 

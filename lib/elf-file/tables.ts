@@ -16,6 +16,10 @@ export const STT_SECTION = 3
 export const STB_LOCAL = 0
 export const STB_WEAK = 2
 
+/** The low bits of st_other: not to be seen outside of what it is linked into. */
+const STV_INTERNAL = 1
+const STV_HIDDEN = 2
+
 /** st_shndx of what is elsewhere, and of what is not in a section. */
 export const SHN_UNDEF = 0
 export const SHN_LORESERVE = 0xff00
@@ -29,6 +33,8 @@ export interface ElfSymbol {
   readonly kind: number
   /** STB_... */
   readonly binding: number
+  /** Declared so that nobody outside of the object calls it. */
+  readonly hidden: boolean
   /** st_shndx */
   readonly section: number
   /** Where it is in its section. */
@@ -64,6 +70,7 @@ export function readSymbols(elf: ElfFile): ElfSymbol[] {
       name: names.at(table.getUint32(from, le), at),
       kind: info & 0xf,
       binding: info >> 4,
+      hidden: [STV_INTERNAL, STV_HIDDEN].includes(table.getUint8(from + 5) & 3),
       section: table.getUint16(from + 6, le),
       value: place(elf, table.getBigUint64(from + 8, le), at + 8),
       size: place(elf, table.getBigUint64(from + 16, le), at + 16),

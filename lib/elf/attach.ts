@@ -16,9 +16,10 @@ import {
 import { offsetsOf } from '../link/uprobe'
 import type { Program } from '../program'
 import type { ObjectProgram } from './description'
+import type { UsdtSpecs } from './usdt'
 
 /** Attaches a program to where its section's name says; undefined where the name does not tell a place. */
-export function attachBySection(program: Program, description: ObjectProgram): Attachment | undefined {
+export function attachBySection(program: Program, description: ObjectProgram, usdt: UsdtSpecs): Attachment | undefined {
   const { kind, target, attachTo } = description
   if (kind === undefined) return undefined
   // What these are for was said when they were loaded.
@@ -27,6 +28,7 @@ export function attachBySection(program: Program, description: ObjectProgram): A
     if (whole !== undefined) return whole(program)
   }
   if (target === undefined) return undefined
+  if (kind === 'usdt' || kind === 'usdt.s') return toUsdt(program, target, description, usdt)
   return BY_TARGET[kind]?.(program, target, description)
 }
 
@@ -74,8 +76,6 @@ const BY_TARGET: Readonly<Record<string, ByTarget>> = {
   'uretprobe.multi.s': toUsers(true),
   'uprobe.session': toUsers(false),
   'uprobe.session.s': toUsers(false),
-  usdt: refuseUsdt,
-  'usdt.s': refuseUsdt,
 }
 
 function toTracepoint(program: Program, target: string, description: ObjectProgram): Attachment {
@@ -105,10 +105,13 @@ function toUsers(atReturn: boolean): ByTarget {
   }
 }
 
-function refuseUsdt(_program: Program, _target: string, { name }: ObjectProgram): never {
-  throw new TypeError(
-    `program '${name}' is for a USDT probe, which is not attached from here: programs.${name}.autoattach = false`,
-  )
+/** 'path:provider:name' */
+function toUsdt(program: Program, target: string, description: ObjectProgram, specs: UsdtSpecs): Attachment {
+  const [path = '', provider = '', name = '', ...more] = target.split(':')
+  if (path === '' || provider === '' || name === '' || more.length > 0) {
+    throw notLike('usdt/path:provider:name', description)
+  }
+  return specs.attach(program, fileOf(path), provider, name)
 }
 
 /** 'function+offset' */

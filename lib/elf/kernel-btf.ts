@@ -42,7 +42,10 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     if (place === undefined) throw new BtfError(btf.name, `a section or a function refers to type ${id}, which is none`)
     return place
   }
+  const hidden = new Set(file.symbols.filter((symbol) => symbol.hidden).map(({ name }) => name))
   for (const at of types) {
+    // The kernel verifies global functions by themselves, whatever they are called with: what nobody else may call is static.
+    if (hidden.size > 0 && kindOf(word(at + 4)) === FUNC && hidden.has(btf.string(word(at)))) put(at + 4, FUNC << 24)
     if (kindOf(word(at + 4)) !== DATASEC) continue
     const count = vlenOf(word(at + 4))
     const name = btf.string(word(at))

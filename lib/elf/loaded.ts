@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memory'
 import { ClosedError, type Handle } from '../handle/handle'
-import type { Attachment } from '../link'
+import type { Attachment, UsdtAttachment } from '../link'
 import type { BpfMap } from '../map'
+import type { Program } from '../program'
 import { attachBySection } from './attach'
 import type { Contents } from './contents'
 import type { Global, Memory } from './globals'
@@ -10,6 +11,7 @@ import type { Parts } from './load'
 import type { GlobalsOf, MapsOf, ObjectShape, ProgramsOf } from './shape'
 import { StructOpsMap } from './struct-ops-map'
 import { Undo } from './undo'
+import { UsdtSpecs } from './usdt'
 
 /** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
 export class Attachments implements Disposable {
@@ -41,6 +43,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   readonly #contents: Contents
   readonly #parts: Parts
   readonly #attached: Attachments[] = []
+  readonly #usdt: UsdtSpecs
   readonly #memories = new Map<string, SectionMemory>()
   #closed = false
 
@@ -49,7 +52,9 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     this.#contents = contents
     this.#parts = parts
     const maps = Array.from(parts.maps, ([name, { map }]): [string, BpfMap] => [name, map])
-    this.maps = dictionary(maps) as MapsOf<S>
+    const byName = dictionary(maps)
+    this.maps = byName as MapsOf<S>
+    this.#usdt = new UsdtSpecs(byName)
     this.programs = dictionary([...parts.programs]) as ProgramsOf<S>
     const globals: [string, Global][] = []
     for (const global of contents.globals) {
@@ -88,7 +93,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
       for (const { program: description } of this.#contents.programs) {
         const program = this.#parts.programs.get(description.name)
         if (program === undefined || !description.autoattach) continue
-        const link = attachBySection(program, description)
+        const link = attachBySection(program, description, this.#usdt)
         if (link !== undefined) links.push([description.name, undo.own(link)])
       }
       for (const { map: description, ops } of this.#contents.structOps) {
@@ -102,6 +107,28 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     const attached = new Attachments(dictionary(links))
     this.#attached.push(attached)
     return attached
+  }
+
+  /**
+   * Attaches one of the programs to a USDT probe, as a section 'usdt/path:provider:name' does, whose places of arguments
+   * `bpf_usdt_arg` of <bpf/usdt.bpf.h> is told: `attachUsdt` alone does not. Errors: those of `attachUsdt`; TypeError where
+   * an argument is where programs do not reach, RangeError where there are more places than BPF_USDT_MAX_SPEC_CNT. Linux
+   * 4.20; of files that the loader moves, 5.15.
+   */
+  attachUsdt(
+    program: Program,
+    path: string,
+    provider: string,
+    name: string,
+    { pid }: { readonly pid?: number | undefined } = {},
+  ): UsdtAttachment {
+    if (this.#closed) throw new ClosedError(`${this.#contents.file.path} is closed`)
+    if (![...this.#parts.programs.values()].includes(program)) {
+      throw new TypeError(`attachUsdt takes one of the programs of ${this.#contents.file.path}`)
+    }
+    const link = this.#usdt.attach(program, path, provider, name, pid)
+    this.#attached.push(new Attachments({ [program.name]: link }))
+    return link
   }
 
   /** Ends it: programs that are attached nowhere else, and maps that nobody else has, are gone. Pins stay. May be called twice. */

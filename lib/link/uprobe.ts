@@ -1,5 +1,6 @@
 import { type Stats, statSync } from 'node:fs'
 import { readFunctions } from '../elf-file/symbols'
+import { checkU32 } from '../map/attributes'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { checkForOne } from './loaded-for'
@@ -13,6 +14,11 @@ export interface UprobeOptions {
   readonly cookie?: Cookie | undefined
   /** At the function's return, with what it returns in the registers. */
   readonly return?: boolean | undefined
+  /**
+   * Where in the file a u16 is that the kernel raises by one as long as this is attached: that of a USDT probe, which is
+   * off without. Linux 4.20.
+   */
+  readonly semaphore?: number | undefined
 }
 
 /** A function by the name that the file has for it, or the offset of an instruction in the file. */
@@ -35,7 +41,7 @@ export function attachUprobe(
   where: UserFunction,
   options: UprobeOptions = {},
 ): EventLink {
-  const { pid, cookie, return: atReturn = false } = options
+  const { pid, cookie, return: atReturn = false, semaphore = 0 } = options
   const kind = atReturn ? 'uretprobe' : 'uprobe'
   checkPath(path)
   if (pid !== undefined) checkPid('pid', pid)
@@ -43,8 +49,10 @@ export function attachUprobe(
   const known = checkProgram(program, target, 'kprobe')
   checkForOne(known, target)
   const [offset = 0] = offsetsOf(path, [where])
+  checkU32('semaphore', semaphore)
   const source = probeSource('uprobe')
-  const config = atReturn ? source.atReturn : 0
+  // perf_uprobe_event_attrs: ref_ctr_offset is the upper half.
+  const config = (BigInt(semaphore) << 32n) | BigInt(atReturn ? source.atReturn : 0)
   const whose = pid === undefined ? { pid: -1, cpu: 0 } : { pid, cpu: -1 }
   const hint = (command: string, code: string) =>
     command !== 'perf_event_open' ? undefined : uprobeHint(path, [offset], code)
