@@ -115,7 +115,10 @@ export class ElfFunctions {
     const symbols = elf.contents(section)
     this.#bytes += section.size
     if (this.#bytes > elf.source.size) {
-      throw elf.error(section.at, `with it there are ${this.#bytes} bytes of symbols in ${elf.source.size}: they overlap`)
+      throw elf.error(
+        section.at,
+        `with it there are ${this.#bytes} bytes of symbols in ${elf.source.size}: they overlap`,
+      )
     }
     const names = elf.strings(section.link, section.at)
     const versions = section.type === SHT_DYNSYM ? this.#versions(section) : undefined

@@ -1,5 +1,5 @@
 import { type Btf, BtfError, type BtfMember } from '../btf'
-import { SHN_UNDEF, STT_SECTION } from '../elf-file/tables'
+import { SHN_UNDEF } from '../elf-file/tables'
 import type { MapType } from '../map'
 import { mapTypeLabel } from '../map/attributes'
 import type { ObjectMap } from './description'
@@ -42,17 +42,19 @@ export function readBtfMaps(file: ObjectFile, btf: Btf | undefined, functions: O
     const variable = btf.type(type)
     if (variable.kind !== 'var') throw new BtfError(btf.name, `section .maps has a ${variable.kind}, no variable`)
     const { name } = variable
-    const symbol = file.symbols.find(
-      (each) => each.section === section.index && each.name === name && each.kind !== STT_SECTION,
-    )
+    const symbol = file.symbolNamed(section, name)
     if (symbol === undefined) throw file.error(section.at, `map '${name}' is in the BTF, and has no symbol`)
     const { map, valuesAt } = readDefinition(btf, { name, type: variable.type, inner: false })
     return { map, section: section.index, offset: symbol.value, size: btf.sizeOf(variable.type), valuesAt }
   })
-  for (const { map, offset, size, valuesAt } of placed) {
+  // A map's own size is that of an array without a length: its values go on to where the next variable begins.
+  const byPlace = [...placed].sort((a, b) => a.offset - b.offset)
+  const names = new Map(placed.map(({ offset, map }) => [offset, map.name]))
+  for (const [i, { map, offset, valuesAt }] of byPlace.entries()) {
+    const to = byPlace[i + 1]?.offset ?? section.size
+    if (to === offset) throw file.error(section.at, `map '${map.name}' and another one are both at ${offset} of .maps`)
     if (valuesAt === undefined) continue
-    const from = offset + valuesAt
-    map.values = readValues({ file, section, from, to: offset + size, map, placed, functions })
+    map.values = readValues({ file, section, from: offset + valuesAt, to, map, names, functions })
   }
   return placed
 }
@@ -73,7 +75,10 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
     undefined as ObjectMap | undefined,
     undefined as number | undefined,
   ]
+  const known = new Set<string>()
   for (const member of its.members) {
+    if (known.has(member.name)) throw refuse(btf, definition, `member '${member.name}' is there twice`)
+    known.add(member.name)
     if (NUMBERS.includes(member.name)) numbers[member.name] = numberOf(btf, definition, member)
     else if (member.name === 'key') keyType = described(btf, pointedTo(btf, definition, member))
     else if (member.name === 'value') valueType = described(btf, pointedTo(btf, definition, member))
@@ -188,21 +193,19 @@ interface Values {
   readonly from: number
   readonly to: number
   readonly map: ObjectMap
-  readonly placed: readonly PlacedMap[]
+  /** Of maps, by where they are. */
+  readonly names: ReadonlyMap<number, string>
   readonly functions: ObjectFunctions
 }
 
 /** What the source puts into the slots: each has a relocation that names a map, or a program. */
-function readValues({ file, section, from, to, map, placed, functions }: Values): (string | undefined)[] {
+function readValues({ file, section, from, to, map, names, functions }: Values): (string | undefined)[] {
   const values: (string | undefined)[] = []
-  // The struct's own size is that of an array without a length: its values go on to where the next variable begins.
-  const symbol = file.symbols.find(
-    ({ section: its, name, kind }) => its === section.index && name === map.name && kind !== STT_SECTION,
-  )
-  const end = Math.max(to, symbol === undefined ? 0 : symbol.value + symbol.size)
+  // What has no bytes in the file may be said to be of any length, and slots are counted by it.
+  if (section.zeros) throw file.error(section.at, 'the maps in section .maps have no bytes in the file')
   for (const relocation of section.relocations) {
     const { offset, at } = relocation
-    if (offset < from || offset >= end) continue
+    if (offset < from || offset >= to) continue
     const slot = (offset - from) / POINTER
     if (!Number.isInteger(slot))
       throw file.error(at, `a relocation at ${offset}, within a pointer of map '${map.name}'`)
@@ -213,7 +216,9 @@ function readValues({ file, section, from, to, map, placed, functions }: Values)
     const its =
       map.type === 'PROG_ARRAY'
         ? functions.holding(target.section, target.value)?.name
-        : placed.find((each) => each.section === target.section && each.offset === target.value)?.map.name
+        : target.section === section.index
+          ? names.get(target.value)
+          : undefined
     if (its === undefined) {
       const what = map.type === 'PROG_ARRAY' ? 'program' : 'map'
       throw file.error(at, `slot ${slot} of map '${map.name}' names '${target.name}', which is no ${what}`)

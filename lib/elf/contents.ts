@@ -83,11 +83,12 @@ function readVersion(file: ObjectFile): number {
 
 /** What code refers to must be there: else the file is not what it says. */
 function checkReferences({ file, maps, structOps, programs }: Contents): void {
+  const withMaps = new Set(maps.map(({ section }) => section))
+  for (const { section } of structOps) withMaps.delete(section)
   for (const { linked, program } of programs) {
     for (const { symbol, at } of linked.references) {
       const section = file.sectionOf(symbol)
-      const isStruct = structOps.some((each) => each.section === section?.index)
-      if (section === undefined || (!isStruct && maps.some((map) => map.section === section.index))) continue
+      if (section === undefined || withMaps.has(section.index)) continue
       const name = symbol.name === '' ? 'a place' : `'${symbol.name}'`
       throw file.error(
         at,

@@ -35,7 +35,20 @@ export class ObjectFunctions {
 
   /** The function that a byte of a section belongs to; undefined where there is none. */
   holding(section: number, offset: number): ObjectFunction | undefined {
-    return this.#bySection.get(section)?.find(({ from, to }) => offset >= from && offset < to)
+    const all = this.#bySection.get(section) ?? []
+    // Those that begin at one place are side by side, and all others apart: only the last ones before it may hold it.
+    let [low, high] = [0, all.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((all[middle] as ObjectFunction).from <= offset) low = middle + 1
+      else high = middle
+    }
+    const begins = all[low - 1]?.from
+    let found: ObjectFunction | undefined
+    for (let i = low - 1; i >= 0 && all[i]?.from === begins; i--) {
+      if (offset < (all[i] as ObjectFunction).to) found = all[i]
+    }
+    return found
   }
 
   #read(section: ObjectSection): ObjectFunction[] {
@@ -44,8 +57,14 @@ export class ObjectFunctions {
       throw file.error(section.at, `section ${section.name} has ${section.size} bytes: no whole number of instructions`)
     }
     const symbols = file.functionsOf(section)
+    // Where the next one begins: several may begin at one place.
+    const ends: number[] = []
+    for (let i = symbols.length - 1; i >= 0; i--) {
+      const [own, after] = [symbols[i] as ElfSymbol, symbols[i + 1]]
+      ends[i] = after === undefined ? section.size : after.value > own.value ? after.value : (ends[i + 1] as number)
+    }
     return symbols.map((symbol, i): ObjectFunction => {
-      const next = symbols.slice(i + 1).find(({ value }) => value > symbol.value)?.value ?? section.size
+      const next = ends[i] as number
       // Assemblers leave the size out: then it goes on to the next.
       const to = symbol.size === 0 ? next : symbol.value + symbol.size
       this.#check(symbol, section, to, next)

@@ -140,7 +140,9 @@ export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSe
       autocreate: true,
     }
     const placed = { map, section: section.index, offset: 0, size: section.size }
-    return [{ section, placed, bytes: file.bytes(section).slice(), constant }]
+    // Zeros cost nothing before they are written to, and a copy of them does.
+    const bytes = section.zeros ? new Uint8Array(section.size) : file.bytes(section).slice()
+    return [{ section, placed, bytes, constant }]
   })
 }
 
@@ -159,11 +161,10 @@ export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: re
 }
 
 /** Whatever has a name and a size; what begins with .L are places of the compiler's. */
-function variablesOf(file: ObjectFile, { index }: ObjectSection): ElfSymbol[] {
-  return file.symbols.filter(
-    ({ section, kind, name, size }) =>
-      section === index && kind !== STT_SECTION && name !== '' && size > 0 && !name.startsWith('.L'),
-  )
+function variablesOf(file: ObjectFile, section: ObjectSection): ElfSymbol[] {
+  return file
+    .symbolsOf(section)
+    .filter(({ kind, name, size }) => kind !== STT_SECTION && name !== '' && size > 0 && !name.startsWith('.L'))
 }
 
 /** The types of a section's variables, by their names. */

@@ -1,5 +1,5 @@
 import { LITTLE } from '../asm/decode'
-import { type Btf, BtfError } from '../btf'
+import { type Btf, BtfError, type BtfInt } from '../btf'
 import {
   DATASEC,
   FUNC,
@@ -42,6 +42,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     if (place === undefined) throw new BtfError(btf.name, `a section or a function refers to type ${id}, which is none`)
     return place
   }
+  const [int] = btf.types('int')
   const hidden = new Set(file.symbols.filter((symbol) => symbol.hidden).map(({ name }) => name))
   for (const at of types) {
     // The kernel verifies global functions by themselves, whatever they are called with: what nobody else may call is static.
@@ -51,7 +52,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     const name = btf.string(word(at))
     const each = Array.from({ length: count }, (_, i) => at + TYPE_BYTES + i * SECINFO_BYTES)
     if (name === KSYMS || name === KCONFIG) {
-      settleExterns({ btf, word, put, placeOf, at, each })
+      settleExterns({ int, word, put, placeOf, at, each })
       continue
     }
     // '?.struct_ops': kernels before Linux 6.9 take no such name, and one begins a byte further.
@@ -64,7 +65,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
       // Of static ones the compiler has written the place.
       if (kindOf(word(its + 4)) !== VAR || word(its + TYPE_BYTES) === STATIC) continue
       const label = btf.string(word(its))
-      const symbol = file.symbols.find(({ section: index, name }) => index === section.index && name === label)
+      const symbol = file.symbolNamed(section, label)
       if (symbol === undefined)
         throw file.error(section.at, `variable '${label}' of ${name} is in the BTF, and has no symbol`)
       put(variable + 4, symbol.value)
@@ -80,7 +81,8 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
 }
 
 interface Section {
-  readonly btf: Btf
+  /** Some integer that is there. */
+  readonly int: BtfInt | undefined
   word(at: number): number
   put(at: number, value: number): void
   placeOf(id: number): number
@@ -92,8 +94,7 @@ interface Section {
  * What bpf_object__collect_externs of libbpf does, with less: the section becomes a struct without a name, whose
  * members stand in the same bytes; variables are integers that are there, and functions static.
  */
-function settleExterns({ btf, word, put, placeOf, at, each }: Section): void {
-  const [int] = btf.types('int')
+function settleExterns({ int, word, put, placeOf, at, each }: Section): void {
   if (int === undefined) return
   for (const variable of each) {
     const its = placeOf(word(variable))

@@ -25,6 +25,12 @@ const IPROUTE2_BYTES = 36
 /** The words that all begin with, without the flags, which were last to come. */
 const LEAST_BYTES = 16
 
+/** A program uses up to 64 (MAX_USED_MAPS). */
+const MOST_MAPS = 4096
+
+/** As many as an outer map is filled with by its object: they are gone through one by one. */
+const MOST_SLOTS = 2 ** 16
+
 /** pinning of iproute2: in a folder of the object's, or in one for all. */
 const PIN_GLOBAL = 2
 const PIN_OBJECT = 1
@@ -38,9 +44,13 @@ export function readLegacyMaps(file: ObjectFile): PlacedMap[] {
 }
 
 function readSection(file: ObjectFile, section: ObjectSection): PlacedMap[] {
-  const symbols = file.symbols
-    .filter((symbol) => symbol.section === section.index && symbol.kind !== STT_SECTION && symbol.name !== '')
+  const symbols = file
+    .symbolsOf(section)
+    .filter(({ kind, name }) => kind !== STT_SECTION && name !== '')
     .sort((a, b) => a.value - b.value)
+  if (symbols.length > MOST_MAPS) {
+    throw file.error(section.at, `section maps has ${symbols.length} maps: no object has more than ${MOST_MAPS}`)
+  }
   const first = symbols[0]
   if (first === undefined) {
     if (section.size === 0) return []
@@ -117,6 +127,12 @@ function settleInner(file: ObjectFile, map: ObjectMap, words: readonly number[],
     // inner_idx: which slot of the outer map it is put into; -1 for none.
     for (const { its, words: theirs } of members) {
       const slot = (theirs[8] as number) | 0
+      if (slot >= MOST_SLOTS && slot < map.maxEntries) {
+        throw file.error(
+          0,
+          `map '${its.map.name}' is to be put into slot ${slot} of '${map.name}': ${MOST_SLOTS} are filled`,
+        )
+      }
       if (slot >= 0 && slot < map.maxEntries) map.values[slot] = its.map.name
     }
   }

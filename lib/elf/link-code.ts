@@ -41,11 +41,19 @@ export interface LinkedCode {
 /** The verifier takes up to 256 functions (BPF_MAX_SUBPROGS). */
 const MOST_PARTS = 256
 
+/** Of all programs of an object: many small ones that all call the same would else fill all memory. */
+export const MOST_SLOTS = 2 ** 23
+
+/** Slots that are left for programs of an object. */
+export interface Room {
+  slots: number
+}
+
 /**
  * Puts a program and the functions that it needs one behind the other, each once, in the order in which they are first
  * named, and makes the calls meet. Errors: ElfError.
  */
-export function linkCode(functions: ObjectFunctions, entry: ObjectFunction): LinkedCode {
+export function linkCode(functions: ObjectFunctions, entry: ObjectFunction, room: Room): LinkedCode {
   const { file } = functions
   const parts: Part[] = []
   const slots = new Map<ObjectFunction, number>()
@@ -63,6 +71,13 @@ export function linkCode(functions: ObjectFunctions, entry: ObjectFunction): Lin
     slots.set(part, length)
     parts.push({ function: part, slot: length })
     length += (part.to - part.from) / SLOT
+    room.slots -= (part.to - part.from) / SLOT
+    if (room.slots < 0) {
+      throw file.error(
+        entry.at,
+        `with '${entry.name}' the programs, each with all that it calls, have more than ${MOST_SLOTS} instructions`,
+      )
+    }
   }
   place(entry)
   for (let i = 0; i < parts.length; i++) {
@@ -126,9 +141,18 @@ function* scan(functions: ObjectFunctions, part: ObjectFunction): Generator<Foun
 /** The relocations of a function, by their place in the section; each must stand at an instruction. */
 function relocationsIn(file: ObjectFile, { section, from, to }: ObjectFunction): Map<number, Relocation> {
   const found = new Map<number, Relocation>()
-  for (const relocation of section.relocations) {
+  const { relocations } = section
+  // They are by place: from the first one that is in the function.
+  let [low, high] = [0, relocations.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((relocations[middle] as Relocation).offset < from) low = middle + 1
+    else high = middle
+  }
+  for (let i = low; i < relocations.length; i++) {
+    const relocation = relocations[i] as Relocation
     const { offset, at } = relocation
-    if (offset < from || offset >= to) continue
+    if (offset >= to) break
     if (offset % SLOT !== 0) throw file.error(at, `a relocation at ${offset}, within an instruction`)
     if (found.has(offset)) throw file.error(at, `a second relocation at ${offset}`)
     found.set(offset, relocation)

@@ -10,6 +10,7 @@ import {
   SHN_LORESERVE,
   SHN_UNDEF,
   STT_FUNC,
+  STT_SECTION,
 } from '../elf-file/tables'
 
 /** e_machine of BPF, and of what clang made before there was a number. */
@@ -46,6 +47,11 @@ export class ObjectFile {
   readonly symbols: readonly ElfSymbol[]
   readonly #elf: ElfFile
   readonly #bytes: (Uint8Array<ArrayBuffer> | undefined)[] = []
+  /** The first section of each name. */
+  readonly #byName = new Map<string, ObjectSection>()
+  /** By section; and those of a section by their names. */
+  readonly #symbols = new Map<number, ElfSymbol[]>()
+  readonly #named = new Map<number, Map<string, ElfSymbol>>()
 
   constructor(source: ElfSource) {
     const elf = new ElfFile(source)
@@ -74,13 +80,20 @@ export class ObjectFile {
       zeros: section.type === SHT_NOBITS,
       relocations: relocations.get(section.index) ?? [],
     }))
+    this.#checkSizes(source.size)
+    for (const section of this.sections) if (!this.#byName.has(section.name)) this.#byName.set(section.name, section)
     this.symbols = readSymbols(elf)
-    for (const symbol of this.symbols) this.#checkSymbol(symbol)
+    for (const symbol of this.symbols) {
+      this.#checkSymbol(symbol)
+      const those = this.#symbols.get(symbol.section)
+      if (those === undefined) this.#symbols.set(symbol.section, [symbol])
+      else those.push(symbol)
+    }
   }
 
   /** The section of this name; undefined where there is none. */
   section(name: string): ObjectSection | undefined {
-    return this.sections.find((section) => section.name === name)
+    return this.#byName.get(name)
   }
 
   /** The section that a symbol stands in; undefined where it is elsewhere. */
@@ -107,9 +120,27 @@ export class ObjectFile {
     return found
   }
 
+  /** The symbols that stand in a section, in the order of the table. */
+  symbolsOf({ index }: ObjectSection): readonly ElfSymbol[] {
+    return this.#symbols.get(index) ?? []
+  }
+
+  /** The first symbol of this name in a section, other than the section's own; undefined where there is none. */
+  symbolNamed(section: ObjectSection, name: string): ElfSymbol | undefined {
+    let named = this.#named.get(section.index)
+    if (named === undefined) {
+      named = new Map()
+      for (const symbol of this.symbolsOf(section)) {
+        if (symbol.kind !== STT_SECTION && !named.has(symbol.name)) named.set(symbol.name, symbol)
+      }
+      this.#named.set(section.index, named)
+    }
+    return named.get(name)
+  }
+
   /** The functions of a section, in their order. */
-  functionsOf({ index }: ObjectSection): ElfSymbol[] {
-    const all = this.symbols.filter(({ kind, section }) => kind === STT_FUNC && section === index)
+  functionsOf(section: ObjectSection): ElfSymbol[] {
+    const all = this.symbolsOf(section).filter(({ kind }) => kind === STT_FUNC)
     return all.sort((a, b) => a.value - b.value)
   }
 
@@ -120,6 +151,26 @@ export class ObjectFile {
   #contents(section: Section): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, byteLength } = this.#elf.contents(section)
     return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+  }
+
+  /** Each byte is in one section, and zeros are no more than could be loaded: else a small file would fill all memory. */
+  #checkSizes(fileSize: number): void {
+    let [inFile, zeros] = [0, 0]
+    for (const { at, index, size, zeros: isZeros, relocations } of this.sections) {
+      if (isZeros) zeros += size
+      // The first one is none: of it there are other things in these fields.
+      else if (index > 0) inFile += size
+      const outside = relocations.find(({ offset }) => offset >= size)
+      if (outside !== undefined) {
+        throw this.error(outside.at, `it is for byte ${outside.offset} of the ${size} of section ${index}`)
+      }
+      if (zeros > LARGEST_SECTION) {
+        throw this.error(at, `with section ${index} there are ${zeros} bytes of zeros: more than ${LARGEST_SECTION}`)
+      }
+      if (inFile > fileSize) {
+        throw this.error(at, `with section ${index} there are ${inFile} bytes of sections in ${fileSize}: they overlap`)
+      }
+    }
   }
 
   #checkSymbol({ at, name, section, value, size }: ElfSymbol): void {

@@ -1,6 +1,6 @@
 import type { ObjectProgram } from './description'
 import type { ObjectFunction, ObjectFunctions } from './functions'
-import { type LinkedCode, linkCode } from './link-code'
+import { type LinkedCode, linkCode, MOST_SLOTS } from './link-code'
 import { sectionMeaning } from './section-names'
 
 /** A program, and its code with what is still to be filled in. */
@@ -19,8 +19,9 @@ export const TEXT = '.text'
  */
 export function readPrograms(functions: ObjectFunctions): PlacedProgram[] {
   const outside = functions.all.filter(({ section, local }) => section.name !== TEXT && !local)
+  const room = { slots: MOST_SLOTS }
   return outside.map((entry) => {
-    const linked = linkCode(functions, entry)
+    const linked = linkCode(functions, entry, room)
     return { program: describe(entry, linked), function: entry, linked }
   })
 }

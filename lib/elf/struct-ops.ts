@@ -1,7 +1,7 @@
 import { LITTLE } from '../asm/decode'
 import type { Btf, BtfMember, BtfStruct } from '../btf'
 import { essentialName } from '../co-re/names'
-import { SHN_UNDEF, STT_SECTION } from '../elf-file/tables'
+import { SHN_UNDEF } from '../elf-file/tables'
 import { codecOf } from './codecs'
 import type { ObjectMap, ObjectStructOps } from './description'
 import type { ObjectFunctions } from './functions'
@@ -64,9 +64,7 @@ function readVariable({ file, btf, section }: Place, id: number): PlacedStructOp
     throw file.error(section.at, `section ${section.name} has a ${variable.kind} in its BTF, no variable`)
   }
   const { name } = variable
-  const symbol = file.symbols.find(
-    (each) => each.section === section.index && each.name === name && each.kind !== STT_SECTION,
-  )
+  const symbol = file.symbolNamed(section, name)
   if (symbol === undefined)
     throw file.error(section.at, `'${name}' of ${section.name} is in the BTF, and has no symbol`)
   const type = btf.resolve(variable.type)
