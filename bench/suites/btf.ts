@@ -2,6 +2,7 @@
  * What the kernel's types cost, of which there are more than a hundred thousand: to open them and find one by its name,
  * and to find as many as a program with CO-RE relocations may ask for.
  */
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Btf } from '../../lib'
 import { atMost, type Benchmark, fasterThan, peerSide, timed } from '../harness'
@@ -15,7 +16,7 @@ const OPENED = 4
 
 const NAMES = 500
 
-export const btf: Suite = { names: ['btf open', 'btf find'], benchmarks }
+export const btf: Suite = { names: ['btf open', 'btf find', 'btf print'], benchmarks }
 
 async function* benchmarks(): AsyncGenerator<Benchmark> {
   const libbpf = await startBtfPeer()
@@ -50,8 +51,40 @@ async function* benchmarks(): AsyncGenerator<Benchmark> {
       ],
       goals: [fasterThan('C', 'ebpf-ts', 5)],
     }
+    const bpftool = bpftoolPrints()
+    yield {
+      name: 'btf print',
+      what: "all of the kernel's types as C, which is vmlinux.h: by bpftool, with the start of its process",
+      rounds: 9,
+      warmUp: 2,
+      baseline: 'bpftool',
+      sides: [
+        typeof bpftool === 'string'
+          ? { name: 'bpftool', absent: bpftool }
+          : { name: 'bpftool', operations: 1, round: () => timed(bpftool) },
+        { name: 'ebpf-ts', operations: 1, round: () => timed(() => void Btf.parse(readFileSync(PATH)).toC()) },
+      ],
+      goals: [atMost(2, 'ebpf-ts', 'bpftool')],
+    }
   } finally {
     if (typeof libbpf !== 'string') libbpf[Symbol.dispose]()
+  }
+}
+
+/** A run of bpftool; or why there is none. */
+function bpftoolPrints(): (() => void) | string {
+  const print = () => {
+    const { error, status, stderr } = spawnSync('bpftool', ['btf', 'dump', 'file', PATH, 'format', 'c'], {
+      maxBuffer: 2 ** 26,
+    })
+    if (error) throw error
+    if (status !== 0) throw new Error(`bpftool: ${stderr}`)
+  }
+  try {
+    print()
+    return print
+  } catch (error) {
+    return `no bpftool (Debian: apt-get install bpftool): ${(error as Error).message}`
   }
 }
 
