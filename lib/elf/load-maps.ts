@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { bytes, type Codec } from '../codec'
 import { removePin } from '../handle/pin'
@@ -9,6 +9,7 @@ import type { ObjectMap } from './description'
 import type { DataSection } from './globals'
 import type { LoadOptions } from './load-options'
 import { specOfMap } from './map-spec'
+import { checkPinFolder, makePinFolder } from './pin-folder'
 import type { StructOpsLoading } from './struct-ops-load'
 import type { Undo } from './undo'
 
@@ -39,6 +40,10 @@ const DEFAULT_PINS = '/sys/fs/bpf'
 
 /** Makes all maps of an object, or takes those that exist; what variables begin with is in them, and slots are filled. */
 export function makeMaps(making: MapMaking): Map<string, MadeMap> {
+  const { pins = DEFAULT_PINS, maps: given } = making.options
+  if (making.maps.some(({ name, autocreate, pinning }) => autocreate && pinning === 'by-name' && !given?.[name])) {
+    checkPinFolder(pins)
+  }
   const made = new Map<string, MadeMap>()
   for (const each of making.maps) {
     if (!each.autocreate) continue
@@ -172,12 +177,7 @@ function pinPath(name: string, { pins = DEFAULT_PINS }: LoadOptions): string {
 
 function pinByName(map: BpfMap, { name }: ObjectMap, { options, undo }: MapMaking): void {
   const path = pinPath(name, options)
-  const folder = dirname(path)
-  if (!existsSync(folder)) {
-    // One level: where the way to it is missing, Node's recursive mkdir goes round in circles on file systems of the kernel.
-    mkdirSync(folder)
-    undo.add(() => rmdirSync(folder))
-  }
+  makePinFolder(dirname(path), undo)
   map.pin(path)
   undo.add(() => removePin(path))
 }

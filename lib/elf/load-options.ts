@@ -8,7 +8,7 @@ export interface LoadOptions<S extends ObjectShape = ObjectShape> {
   readonly inner?: Partial<InnerOf<S>>
   /** Maps that exist, to be used in place of those of the object: by name. They stay the caller's. */
   readonly maps?: Partial<MapsOf<S>>
-  /** The folder of maps that are pinned by name, in a bpf file system; made where only it is missing. '/sys/fs/bpf' where not given. */
+  /** The folder of maps that are pinned by name, in a bpf file system; made with all folders that are missing on the way. '/sys/fs/bpf' where not given. */
   readonly pins?: string
   /** The verifier's log also of programs that it accepts, as `program.log`: see `ProgramOptions`. */
   readonly logLevel?: number

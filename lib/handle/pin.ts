@@ -44,15 +44,19 @@ export function pinHint(path: string, code: string): string | undefined {
   return code === 'EPERM' && name.includes('.') ? "a pin's name may not hold a dot" : undefined
 }
 
+/** Whether a path that exists is on a bpf file system. Errors: Node's own (ENOENT, EACCES). */
+export function isOnBpffs(path: string): boolean {
+  // f_type is a signed int on 32-bit machines, and arrives sign-extended.
+  return BigInt.asUintN(32, statfsSync(path, { bigint: true }).type) === BPF_FS_MAGIC
+}
+
 /** Unlinks a pin; false where there was none. Refuses a path that is not on a bpf file system. */
 export function removePin(path: string): boolean {
   if (path === '') throw new RangeError('path must not be empty')
   try {
     // statfs follows it, and unlink does not: the link would be gone, and the pin still there.
     if (lstatSync(path).isSymbolicLink()) throw new RangeError(`${path} is a symbolic link: no pin`)
-    // f_type is a signed int on 32-bit machines, and arrives sign-extended.
-    const { type } = statfsSync(path, { bigint: true })
-    if (BigInt.asUintN(32, type) !== BPF_FS_MAGIC) throw new RangeError(`${path} is not on a bpf file system: no pin`)
+    if (!isOnBpffs(path)) throw new RangeError(`${path} is not on a bpf file system: no pin`)
     unlinkSync(path)
     return true
   } catch (error) {

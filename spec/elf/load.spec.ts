@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { BpfMap, BpfObject } from '../../lib'
@@ -219,6 +220,44 @@ describe('BpfObject.load', function () {
     expect([...outer]).to.deep.equal([[5, inner]])
     expect(outer.use(5, (map) => map.get(1))).to.equal(2)
     expect((app.maps.pinned_array as ArrayMap<bigint>).get(1)).to.equal(9n)
+  })
+
+  it('makes all folders on the way to its pins, and takes back those that it has made', () => {
+    const pins = join(bpffs.path, 'one', 'two', 'three')
+    const refused = open('pinned')
+    Object.assign(refused.programs.refused ?? {}, { autoload: true })
+    expect(errorOf(() => refused.load({ pins }))).to.be.instanceOf(VerifierError)
+    expect(readdirSync(bpffs.path)).not.to.include('one')
+    {
+      using _ = open('pinned').load({ pins })
+    }
+    expect(readdirSync(pins)).to.have.members(['pinned_outer', 'pinned_array'])
+    // What was there before stays, and what else is in it.
+    expect(errorOf(() => refused.load({ pins: join(pins, '..', 'four') }))).to.be.instanceOf(VerifierError)
+    expect(readdirSync(join(bpffs.path, 'one', 'two'))).to.deep.equal(['three'])
+  })
+
+  it('says in words where pins cannot be, before anything is made', () => {
+    const fds = readdirSync('/proc/self/fd').length
+    const folder = mkdtempSync(join(tmpdir(), 'ebpf-ts-'))
+    try {
+      for (const pins of [folder, join(folder, 'missing', 'too')]) {
+        const error = errorOf(() => open('pinned').load({ pins }))
+        expect(error).to.be.instanceOf(RangeError)
+        expect(error.message).to.match(/^pins: .* is not on a bpf file system \(mount -t bpf/)
+      }
+      expect(readdirSync(folder)).to.deep.equal([])
+    } finally {
+      rmdirSync(folder)
+    }
+    const dotted = errorOf(() => open('pinned').load({ pins: join(bpffs.path, 'fine', 'a.b') }))
+    expect(dotted).to.be.instanceOf(RangeError)
+    expect(dotted.message).to.match(/a\.b cannot be made: names there may not hold a dot/)
+    expect(readdirSync(bpffs.path)).not.to.include('fine')
+    expect(readdirSync('/proc/self/fd').length).to.equal(fds)
+    // What pins nothing does not ask.
+    using app = open('values').load({ pins: folder })
+    expect(app.closed).to.equal(false)
   })
 
   it('refuses a pinned map that differs, with the attribute, and leaves it alone', () => {
