@@ -1,7 +1,7 @@
 import { ElementCalls } from '../../syscalls/element'
 import { BPF_ANY, BPF_F_LINK } from '../../syscalls/uapi-map'
 import { LITTLE } from '../asm/decode'
-import { attachStructOps, type StructOpsLink } from '../link'
+import { type Attachment, attachStructOps, type StructOpsLink } from '../link'
 import { BpfMap } from '../map/bpf-map'
 import type { MapCore } from '../map/spec'
 import type { Program } from '../program'
@@ -25,7 +25,8 @@ export interface StructOpsValue {
 export class StructOpsMap extends BpfMap {
   declare protected readonly family: 'StructOpsMap'
   readonly #value: StructOpsValue
-  #registration: StructOpsRegistration | undefined
+  /** What it is at work by: it ends with the map. */
+  readonly #attached: Attachment[] = []
 
   /** @internal */
   constructor(core: MapCore, value: StructOpsValue) {
@@ -44,18 +45,22 @@ export class StructOpsMap extends BpfMap {
   }
 
   /**
-   * Puts the struct to work: by a link, where the map has the flag LINK, which is the caller's; else by registering it,
-   * which lasts until the attachment or the map is closed, and, where neither is, beyond the end of this process. One that
-   * is registered is so once: the kernel does not take the same map again.
+   * Puts the struct to work, until the attachment or the map is closed: by a link, where the map has the flag LINK, else by
+   * registering it. That outlives a process which ends without closing either; and the kernel does not take the same map
+   * a second time. A link that shall outlive the map comes from `attachStructOps`.
    *
    * Errors: EEXIST (one of this name is there), EINVAL (the kernel does not take the struct as it is), EBUSY (it was
    * registered before), EOPNOTSUPP (nothing takes this kind of struct), EPERM.
    */
   attach(): StructOpsLink | StructOpsRegistration {
-    if (this.linked) return attachStructOps(this)
+    const attachment = this.linked ? attachStructOps(this) : this.#register()
+    this.#attached.push(attachment)
+    return attachment
+  }
+
+  #register(): StructOpsRegistration {
     this.fill()
-    this.#registration = StructOpsRegistration.of(this)
-    return this.#registration
+    return StructOpsRegistration.of(this)
   }
 
   /** @internal Writes the value: with a link it is ready then, without it is registered. */
@@ -82,7 +87,7 @@ export class StructOpsMap extends BpfMap {
 
   override close(): void {
     try {
-      this.#registration?.close()
+      for (const attachment of this.#attached.splice(0)) attachment.close()
     } finally {
       super.close()
     }

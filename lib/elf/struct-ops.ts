@@ -160,7 +160,7 @@ function settle(
   if (its === undefined) throw file.error(at, `a relocation at ${offset} of ${section.name}, where no struct is`)
   const { name } = its.map
   const member = its.type.members.find(({ bitOffset }) => bitOffset === 8 * (offset - its.offset))
-  if (member === undefined || !isFunction(btf, member)) {
+  if (member === undefined || member.name === '' || !isFunction(btf, member)) {
     const what = member === undefined ? `byte ${offset - its.offset}` : `member '${member.name}'`
     throw file.error(at, `${what} of struct_ops '${name}' has an address, and is no pointer to a function`)
   }

@@ -13,7 +13,7 @@ import { bytesOf, needsFixtures } from './kit'
 
 const SEED = 20_261
 const ROUNDS = Math.ceil(250 * SCALE)
-const OBJECTS = ['functions', 'globals', 'maps', 'values', 'tutorial', 'externs']
+const OBJECTS = ['functions', 'globals', 'maps', 'values', 'tutorial', 'externs', 'struct_ops', 'struct_ops_link']
 
 /** Numbers from 0 to below a limit, the same each time (mulberry32). */
 function numbers(seed: number): (limit: number) => number {

@@ -1,32 +1,19 @@
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { createConnection, createServer, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { ArrayMap, attachStructOps, u64 } from '../../lib'
 import { btfLoad } from '../../syscalls'
 import { mapCreate } from '../../syscalls/bpf'
 import { ElementCalls } from '../../syscalls/element'
-import { setSocketOption } from '../../syscalls/socket'
 import * as uapi from '../../syscalls/uapi'
 import { HookCode } from '../support/attach/hook-code'
 import { failing, linkExists } from '../support/attach/links'
 import { requireAttach, requireLinux } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { kernelBtf } from '../support/btf'
+import { congestionControls as available, withConnection } from '../support/congestion'
 import { eventually } from '../support/kernel'
 import { smallBtf } from '../support/programs'
 
-const IPPROTO_TCP = 6
-const TCP_CONGESTION = 13
 const NAME = 'ebpf_ts_spec'
-
-/** The congestion controls that sockets can ask for. */
-const available = () => readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'latin1').trim().split(' ')
-
-const choose = (socket: Socket, name: string) => {
-  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle
-  setSocketOption(fd, IPPROTO_TCP, TCP_CONGESTION, Buffer.from(name), { command: 'TCP_CONGESTION' })
-}
 
 describe('attachStructOps', () => {
   const stage = useStage()
@@ -75,22 +62,7 @@ describe('attachStructOps', () => {
     const link = stage.using(attachStructOps(fd))
     expect(available()).to.include(NAME)
     expect(link.info()).to.include({ type: 'struct_ops', programId: 0 })
-    const server = createServer((socket) => socket.resume()).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as { port: number }
-    const socket = createConnection(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      choose(socket, NAME)
-      await eventually(() => {
-        socket.write(Buffer.alloc(4096))
-        return stage.count() > 0
-      }, 'the window was asked for')
-    } finally {
-      socket.destroy()
-      server.close()
-      await once(server, 'close')
-    }
+    await withConnection(NAME, (send) => send(() => stage.count() > 0, 'the window was asked for'))
     link.close()
     // A socket that is being closed may use it a little longer.
     await eventually(() => !available().includes(NAME), 'it is gone')
