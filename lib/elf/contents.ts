@@ -53,9 +53,15 @@ export function readContents(file: ObjectFile): Contents {
 
 function readBtf(file: ObjectFile): BtfType | undefined {
   const section = file.section('.BTF')
-  return section === undefined || section.size === 0
+  return section === undefined || section.size === 0 || isEmpty(file.bytes(section))
     ? undefined
     : Btf.parse(file.bytes(section), { name: `.BTF of ${file.path}` })
+}
+
+/** A header and nothing else, without even the empty string: what gcc writes where the source has no types. */
+function isEmpty(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return bytes.length >= 24 && view.getUint32(12, LITTLE) === 0 && view.getUint32(20, LITTLE) === 0
 }
 
 function readExt(file: ObjectFile, btf: BtfType | undefined): BtfExt | undefined {

@@ -35,12 +35,15 @@ const MOST_SLOTS = 2 ** 16
 const PIN_GLOBAL = 2
 const PIN_OBJECT = 1
 
+/** `maps`; of gobpf 'maps/NAME', one section a map; of ir-keytable 'lirc_mode2/maps', beside its programs. */
+const SECTIONS = /^(maps|maps\/.*|lirc_mode2\/maps)$/
+
 /**
  * The maps of sections called `maps`, by structs of plain words: what was written before there was BTF, and what iproute2
  * takes. Of an outer map they do not tell what its inner maps look like, other than by reference to another map.
  */
 export function readLegacyMaps(file: ObjectFile): PlacedMap[] {
-  return file.sections.filter(({ name }) => name === 'maps').flatMap((section) => readSection(file, section))
+  return file.sections.filter(({ name }) => SECTIONS.test(name)).flatMap((section) => readSection(file, section))
 }
 
 function readSection(file: ObjectFile, section: ObjectSection): PlacedMap[] {
@@ -54,7 +57,7 @@ function readSection(file: ObjectFile, section: ObjectSection): PlacedMap[] {
   const first = symbols[0]
   if (first === undefined) {
     if (section.size === 0) return []
-    throw file.error(section.at, 'section maps has maps without names: there are no symbols of them')
+    throw file.error(section.at, `section ${section.name} has maps without names: there are no symbols of them`)
   }
   // Some have symbols without sizes: all have the same then.
   const each = first.size !== 0 ? first.size : section.size / symbols.length

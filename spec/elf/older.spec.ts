@@ -1,0 +1,45 @@
+import { expect } from 'chai'
+import { BpfObject } from '../../lib/elf'
+import type { ArrayMap, HashMap } from '../../lib/map'
+import { bytesOf, needsFixtures, needsKernel, open } from './kit'
+
+describe('objects of other compilers, for other loaders', () => {
+  before(function () {
+    needsFixtures(this)
+  })
+
+  it('have maps of plain words in sections of their own: of gobpf, of ir-keytable', () => {
+    const { maps, programs } = open('sections')
+    expect(Object.keys(maps)).to.have.members(['hits', 'lengths', 'decoder_state'])
+    expect(maps.hits).to.include({ type: 'HASH', keySize: 4, valueSize: 8, maxEntries: 4 })
+    // Named after its variable, not after its section.
+    expect(maps.lengths).to.include({ type: 'ARRAY', valueSize: 4, maxEntries: 1 })
+    expect(maps.decoder_state).to.include({ type: 'ARRAY', valueSize: 12, maxEntries: 1 })
+    expect(programs.count).to.include({ kind: 'socket', target: 'count' })
+  })
+
+  it('use those maps', function () {
+    needsKernel(this)
+    using app = open('sections').load()
+    const { hits, lengths, decoder_state } = app.maps
+    // 14 bytes of them are the Ethernet header, which the program's length leaves out.
+    for (let i = 0; i < 3; i++) app.programs.count?.run({ data: new Uint8Array(20) })
+    const key = new Uint8Array(4)
+    const [n] = new BigUint64Array((hits as HashMap<Uint8Array, Uint8Array>).get(key)?.slice().buffer as ArrayBuffer)
+    expect(n).to.equal(3n)
+    expect((lengths as ArrayMap<Uint8Array>).get(0)?.[0]).to.equal(6)
+    expect((decoder_state as ArrayMap<Uint8Array>).get(0)?.[8]).to.equal(6)
+  })
+
+  it('have BTF of a header alone, as of gcc: the same as none', () => {
+    const bytes = bytesOf('tutorial')
+    const at = Buffer.from(bytes.buffer).indexOf(Buffer.from([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]))
+    const header = new DataView(bytes.buffer, at)
+    header.setUint32(12, 0, true)
+    header.setUint32(16, 0, true)
+    header.setUint32(20, 0, true)
+    const object = BpfObject.open(bytes)
+    expect(object.btf).to.equal(undefined)
+    expect(object.maps.hits).to.include({ type: 'ARRAY', valueSize: 8 })
+  })
+})
