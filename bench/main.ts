@@ -12,11 +12,12 @@ import { btf } from './suites/btf'
 import { bulk } from './suites/bulk'
 import { elements } from './suites/elements'
 import { mapInMap } from './suites/map-in-map'
+import { objects } from './suites/objects'
 import { programs } from './suites/programs'
 import { startup } from './suites/startup'
 import type { Peers, Suite } from './suites/suite'
 
-const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, programs, btf, startup]
+const SUITES: readonly Suite[] = [elements, bulk, mapInMap, allocation, asm, programs, btf, objects, startup]
 
 const USAGE = `npm run bench -- [filter ...] [options]
 

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Btf } from '../../lib'
 import { atMost, type Benchmark, fasterThan, peerSide, timed } from '../harness'
-import { startBtfPeer } from '../peers/btf'
+import { startBtfPeer } from '../peers/libbpf'
 import type { Suite } from './suite'
 
 const PATH = '/sys/kernel/btf/vmlinux'

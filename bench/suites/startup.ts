@@ -44,7 +44,15 @@ function required(path: string, then = ''): Round {
   return () => Number(execFileSync(process.execPath, ['-e', code], { encoding: 'utf8' }))
 }
 
-function compileLibrary(): { path: string } | string {
+let compiled: { path: string } | string | undefined
+
+/** The library as it is published, compiled once for all benchmarks; or why it cannot be. */
+export function compileLibrary(): { path: string } | string {
+  compiled ??= compile()
+  return compiled
+}
+
+function compile(): { path: string } | string {
   const options = ['--noCheck', '--declaration', 'false', '--removeComments', '--inlineSources', 'false']
   rmSync(DISTRIBUTION, { recursive: true, force: true })
   try {
