@@ -90,6 +90,7 @@ class Loader {
       const program = place === undefined ? placed.program : { ...placed.program, attachTo: place }
       programs.set(program.name, this.#undo.own(this.#load({ ...placed, program }, made, btf)))
     }
+    this.#bindConstants(made, programs)
     this.#fillProgramArrays(made, programs)
     structOps.fill(programs)
     structOps.close()
@@ -160,6 +161,17 @@ class Loader {
       throw new TypeError(`program '${program.name}' uses map '${its.map.name}', which was not to be created`)
     }
     return isData ? { mapValue: map.fd, offset } : { map: map.fd }
+  }
+
+  /**
+   * Constants belong to every program, used or not, as libbpf has it: what the source says of itself in them, in variables
+   * called bpf_metadata_..., is found by bpftool, for as long as the program lives.
+   */
+  #bindConstants(made: ReadonlyMap<string, MadeMap>, programs: ReadonlyMap<string, Program>): void {
+    for (const { section, constant } of this.#contents.data) {
+      const map = constant ? made.get(section.name)?.map : undefined
+      if (map !== undefined) for (const program of programs.values()) program.bindMap(map)
+    }
   }
 
   #fillProgramArrays(made: ReadonlyMap<string, MadeMap>, programs: ReadonlyMap<string, Program>): void {

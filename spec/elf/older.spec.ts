@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { BpfObject } from '../../lib/elf'
 import type { ArrayMap, HashMap } from '../../lib/map'
+import { bpftool, needsBpftool } from '../program/kit'
 import { bytesOf, needsFixtures, needsKernel, open } from './kit'
 
 describe('objects of other compilers, for other loaders', () => {
@@ -29,6 +30,16 @@ describe('objects of other compilers, for other loaders', () => {
     expect(n).to.equal(3n)
     expect((lengths as ArrayMap<Uint8Array>).get(0)?.[0]).to.equal(6)
     expect((decoder_state as ArrayMap<Uint8Array>).get(0)?.[8]).to.equal(6)
+  })
+
+  it('have constants that belong to programs which do not use them: bpftool shows what they say', function () {
+    needsKernel(this)
+    needsBpftool(this)
+    using app = open('metadata').load()
+    const { nothing } = app.programs
+    expect(nothing?.info().mapIds).to.deep.equal([app.maps['.rodata']?.id])
+    const shown = JSON.parse(bpftool('-j', 'prog', 'show', 'id', `${nothing?.id}`))
+    expect(shown.metadata).to.deep.equal({ team: 'edge', release: 7 })
   })
 
   it('have BTF of a header alone, as of gcc: the same as none', () => {
