@@ -80,6 +80,9 @@ export function readAccess(local: Btf, root: number, access: string, kind: CoreK
 }
 
 function readIndices(access: string): number[] {
+  if (access.length > MOST_STEPS * 11) {
+    throw new Refusal(`its access string has ${access.length} characters, more than ${MOST_STEPS} steps can have`)
+  }
   if (!/^\d{1,10}(:\d{1,10})*$/.test(access)) {
     throw new Refusal(`its access string is ${quoted(access)}, and not numbers between colons, as '0:1:2'`)
   }

@@ -4,8 +4,9 @@ import type { Btf } from '../btf'
 
 /** Whether an array's elements make it a text: `char`, plain or const. As for bpftool, a typedef of char is a number. */
 export function isChar(btf: Btf, id: number): boolean {
+  // Refuses a circle.
+  btf.resolve(id)
   let type = btf.type(id)
-  // No circle: they have been resolved before.
   while (type.kind === 'const' || type.kind === 'volatile' || type.kind === 'restrict') type = btf.type(type.type)
   // clang and pahole say that char is signed, and tell it from `signed char` by its name.
   return type.kind === 'int' && type.size === 1 && (type.encoding === 'char' || type.name === 'char')

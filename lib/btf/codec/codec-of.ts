@@ -24,6 +24,9 @@ const KINDS: readonly BtfKind[] = ['typedef', 'struct', 'union', 'enum', 'enum64
 /** Types in types by value, one in the other. The kernel takes 32 (MAX_RESOLVE_DEPTH), typedefs and qualifiers included. */
 const DEPTH = 64
 
+/** Bytes: sizes in BTF have 32 bits. */
+const LARGEST = 0xffff_ffff
+
 /** The codecs that are known by now, by the id of their type. */
 const known = new WeakMap<Btf, Map<number, Codec<unknown>>>()
 
@@ -159,6 +162,7 @@ class CodecMaker implements Maker {
     const element = this.codecAt(type, `${path}[]`)
     if (element.size % element.align !== 0)
       throw this.refuse(path, 'is an array whose elements do not lie side by side')
+    if (element.size * length > LARGEST) throw this.refuse(path, 'is larger than 4 GiB')
     return array(element, this.#length(length, path)) as Codec<unknown>
   }
 

@@ -69,8 +69,8 @@ export class LayoutOf implements Found {
       const inner = this.#anonymous(member)
       if (inner?.kind === 'struct') {
         const layout = this.#struct(inner, bits)
-        own.push(...layout.own)
-        choices.push(...layout.choices)
+        for (const field of layout.own) own.push(field)
+        for (const choice of layout.choices) choices.push(choice)
         for (const field of layout.own) if (isInGap(field, layout)) inBits.add(field)
       } else if (inner?.kind === 'union') {
         choices.push(this.#choice(inner, bits))
@@ -97,7 +97,7 @@ export class LayoutOf implements Found {
     for (const member of type.members) {
       const bits = from + member.bitOffset
       const inner = this.#anonymous(member)
-      if (inner?.kind === 'union') ways.push(...this.#choice(inner, bits).ways)
+      if (inner?.kind === 'union') for (const way of this.#choice(inner, bits).ways) ways.push(way)
       else if (inner?.kind === 'struct') ways.push(this.#struct(inner, bits))
       else {
         const found = this.#field(member, bits)
@@ -184,7 +184,15 @@ function hasMembers({ own, choices }: Layout): boolean {
 
 /** Whether a member is one of those whose bytes are set to zero first. */
 function isInGap({ offset }: Field, { gaps }: Layout): boolean {
-  return gaps.some(([from, to]) => offset >= from && offset < to)
+  // They are in order.
+  let [low, high] = [0, gaps.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((gaps[middle] as readonly [number, number])[0] <= offset) low = middle + 1
+    else high = middle
+  }
+  const [, to = 0] = gaps[low - 1] ?? []
+  return offset < to
 }
 
 /** Everything that is written neither by a whole member nor by a union: padding, bit fields, what the kernel keeps. */

@@ -5,6 +5,9 @@ import { fieldsOf, type Types } from './types'
 
 type State = 'open' | 'done'
 
+/** Pointers, arrays and qualifiers one behind the other: more are a circle. */
+const MOST_BEHIND = 1000
+
 /**
  * Declarations in an order that compiles. A type is needed whole where something is of it or holds it, and by its name
  * alone where something points to it; typedefs and enums have no such half, and are defined before whatever names them.
@@ -97,7 +100,8 @@ export class CHeader {
   #need(start: BtfType, whole: boolean): void {
     let type: BtfType | undefined = start
     let sized = whole
-    while (type !== undefined) {
+    for (let depth = 0; type !== undefined; depth++) {
+      if (depth > MOST_BEHIND) throw this.#types.tooDeep(start.id)
       // What points stands between here and a size; arrays are of nothing that is only declared, also where pointed to.
       if (type.kind === 'ptr' || type.kind === 'func_proto') sized = false
       else if (type.kind === 'array') sized = true

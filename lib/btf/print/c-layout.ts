@@ -21,7 +21,13 @@ interface Shape {
 /** An unnamed bit field; or bytes with a name, where that is too narrow. */
 export type CPadding =
   | { readonly padding: 'char' | 'short' | 'int' | 'long'; readonly bits: number }
-  | { readonly padding: 'char'; readonly bytes: number }
+  | { readonly padding: 'char'; readonly bytes: number; readonly name: string }
+
+/** Arrays of arrays: more are a circle. */
+const MOST_DIMENSIONS = 1000
+
+/** Bits up to which padding is unnamed bit fields. What is longer no compiler writes. */
+const MOST_BITS = 2 ** 16
 
 const PADDINGS = [
   ['char', 8],
@@ -72,7 +78,8 @@ export class CLayouts {
   #newShape(id: number): Shape {
     let count = 1
     let left = this.#types.of(id)
-    for (;;) {
+    for (let depth = 0; ; depth++) {
+      if (depth > MOST_DIMENSIONS) throw this.#types.tooDeep(id)
       switch (left.kind) {
         case 'array':
           count *= left.length
@@ -154,7 +161,12 @@ export class CLayouts {
     let aligned = align
     while (aligned < type.size && roundUp(largest, aligned) < type.size) aligned *= 2
     if (roundUp(largest, aligned) === type.size) return { align: aligned, packed, aligned, parts: fields }
-    return { align, packed, aligned: undefined, parts: [...fields, { padding: 'char', bytes: type.size }] }
+    return {
+      align,
+      packed,
+      aligned: undefined,
+      parts: [...fields, { padding: 'char', bytes: type.size, name: '__padding' }],
+    }
   }
 }
 
@@ -166,6 +178,12 @@ function straddles(bitOffset: number, bits: number, unit: number): boolean {
 /** Adds unnamed bit fields, none of them across a word of 64 bits, and each of the smallest type that holds it. */
 function pad(parts: (Field | CPadding)[], from: number, to: number): void {
   for (let at = from; at < to; ) {
+    if (at % 64 === 0 && to - at > MOST_BITS) {
+      const bytes = Math.floor((to - at) / 8)
+      parts.push({ padding: 'char', bytes, name: `__padding_${at / 8}` })
+      at += 8 * bytes
+      continue
+    }
     const end = Math.min(to, (Math.floor(at / 64) + 1) * 64)
     const bits = end - at
     const [padding] = PADDINGS.find(([, unit]) => !straddles(at, bits, unit)) ?? PADDINGS[3]

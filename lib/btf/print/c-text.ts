@@ -89,7 +89,9 @@ export class CText {
    * whether an array of no elements is one of any number.
    */
   declare(id: number, name: string, indent = '', open = false): string {
-    return this.#types.deeper(id, () => this.#declare(id, name, indent, open))
+    const text = this.#types.deeper(id, () => this.#declare(id, name, indent, open))
+    this.#types.spend(id, text.length)
+    return text
   }
 
   /** C is written from the name outwards, and what points binds less than brackets behind. */
@@ -208,6 +210,7 @@ export class CText {
     this.#enums.add(type.id)
     let text = `enum${name === '' ? '' : ` ${name}`} {\n`
     for (const constant of type.values) {
+      this.#types.spend(type.id, constant.name.length)
       const own = this.#idents.take(identifier(constant.name))
       text += `${indent}\t${own} = ${literal(constant.value)},\n`
     }
@@ -219,7 +222,7 @@ export class CText {
 }
 
 function paddingText(part: CPadding): string {
-  return 'bits' in part ? `${part.padding}: ${part.bits}` : `${part.padding} __padding[${part.bytes}]`
+  return 'bits' in part ? `${part.padding}: ${part.bits}` : `${part.padding} ${part.name}[${part.bytes}]`
 }
 
 /** Attributes are behind what they say something of, const and its like before. */

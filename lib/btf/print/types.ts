@@ -5,15 +5,27 @@ import type { BtfFwd, BtfMember, BtfStruct, BtfType, BtfUnion } from '../types'
 /** Deeper than any compiler writes; what is deeper is a circle. */
 const DEPTH = 200
 
+/**
+ * What one printing may come to: a character is 1, a type that is gone into is 64. C and TypeScript write out again what has
+ * no name wherever it is used, so that types made from each other twice over, thirty deep, would be without end. The
+ * kernel's own BTF comes to a fifth of it.
+ */
+const MOST = { beside: 2 ** 23, each: 16 }
+const TYPE = 64
+
 /** The types of one BTF while they are printed: each is read once. */
 export class Types {
   readonly btf: Btf
   readonly #known: BtfType[] = []
   readonly #definitions = new Map<number, BtfType>()
   #depth = 0
+  /** What is left. */
+  #room = MOST.beside
 
   constructor(btf: Btf) {
     this.btf = btf
+    for (let each: Btf | undefined = btf; each !== undefined; each = each.base)
+      this.#room += MOST.each * each.bytes.length
   }
 
   of(id: number): BtfType {
@@ -56,15 +68,26 @@ export class Types {
 
   /** Runs what goes into types that are made from others. */
   deeper<T>(id: number, go: () => T): T {
-    if (this.#depth === DEPTH) {
-      throw new BtfError(this.btf.name, `type ${id} is made from itself, or from more than ${DEPTH} others`)
-    }
+    if (this.#depth === DEPTH) throw this.tooDeep(id)
+    this.spend(id, TYPE)
     this.#depth++
     try {
       return go()
     } finally {
       this.#depth--
     }
+  }
+
+  /** Counts what is printed of a type. Throws BtfError where it becomes too much. */
+  spend(id: number, count: number): void {
+    this.#room -= count
+    if (this.#room >= 0) return
+    const why = 'is written out over and over, as what it is made from has no names'
+    throw new BtfError(this.btf.name, `type ${id} ${why}: it would be much longer than the BTF`)
+  }
+
+  tooDeep(id: number): BtfError {
+    return new BtfError(this.btf.name, `type ${id} is made from itself, or from more than ${DEPTH} others`)
   }
 }
 
