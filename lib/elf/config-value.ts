@@ -35,6 +35,12 @@ export function configBytes(btf: Btf, name: string, typeId: number, value: Confi
     return bytes
   }
   if (type.kind !== 'int' || !/^-?(0x[0-9a-f]+|\d+)$/i.test(text)) return fail()
+  if (type.encoding === 'bool') {
+    // The kernel has no such option; what is asked for like one is 0 or 1.
+    if (text !== '0' && text !== '1') return fail()
+    bytes[0] = Number(text)
+    return bytes
+  }
   const number = text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text)
   // Hexadecimal ones are bit patterns.
   const fitted = type.encoding === 'signed' && /x/i.test(text) ? BigInt.asIntN(size * 8, number) : number

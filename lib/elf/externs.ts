@@ -3,12 +3,13 @@ import { Btf, type BtfDatasec } from '../btf'
 import { kernelObjects } from '../btf/source'
 import { bytes } from '../codec'
 import { type ElfSymbol, STB_WEAK } from '../elf-file/tables'
+import { features } from '../features'
 import { Handle } from '../handle/handle'
 import { ArrayMap } from '../map'
 import { configBytes } from './config-value'
 import type { Contents } from './contents'
 import { KCONFIG, KSYMS } from './kernel-btf'
-import { type ConfigValue, kernelAddress, kernelVersion, readKernelConfig } from './kernel-config'
+import { type ConfigValue, hasSyscallWrapper, kernelAddress, kernelVersion, readKernelConfig } from './kernel-config'
 import type { Reference } from './link-code'
 import type { LoadOptions } from './load-options'
 import type { Resolved } from './patch'
@@ -162,9 +163,8 @@ export class Externs {
   #configValue(name: string, config: ReadonlyMap<string, string> | undefined): ConfigValue | undefined {
     const given = this.#options.kconfig?.[name]
     if (given !== undefined) return given
-    if (name === 'LINUX_KERNEL_VERSION') return kernelVersion()
-    // bpf_get_attach_cookie came with Linux 5.15.
-    if (name === 'LINUX_HAS_BPF_COOKIE') return kernelVersion() >= kernelVersion('5.15')
+    const virtual = VIRTUAL[name]
+    if (virtual !== undefined) return virtual()
     const found = config?.get(name)
     if (found !== undefined) return found
     const symbol = this.#contents.file.symbols.find((each) => each.name === name)
@@ -177,6 +177,13 @@ export class Externs {
     if (config !== undefined) return 'n'
     throw new RangeError(`${this.#contents.file.path} needs ${name}, which is not known here`)
   }
+}
+
+/** What is no option of any kernel, and asked for like one (bpf_object__resolve_externs of libbpf). */
+const VIRTUAL: Readonly<Record<string, () => number>> = {
+  LINUX_KERNEL_VERSION: () => kernelVersion(),
+  LINUX_HAS_BPF_COOKIE: () => Number(features.helper('bpf_get_attach_cookie', 'kprobe') === true),
+  LINUX_HAS_SYSCALL_WRAPPER: () => Number(hasSyscallWrapper()),
 }
 
 /** A name without flavour: `bpf_kfunc___old` stands for bpf_kfunc. */

@@ -4,7 +4,7 @@ import { release } from 'node:os'
 import { expect } from 'chai'
 import { type BpfObject, Btf } from '../../lib'
 import { errorOf } from '../support/error'
-import { needs, requireFeature } from '../support/kernel'
+import { linuxBefore, needs, requireFeature } from '../support/kernel'
 import { needsKernel, open, PACKET } from './kit'
 
 /** Whether the kernel has a function or variable, as bpftool reads its BTF. */
@@ -34,7 +34,15 @@ describe('what an object has from the kernel', function () {
     using app = object.load({ kconfig: config })
     expect(app.programs.config?.run({ data: PACKET }).retval).to.equal(1)
     const [major = 0, minor = 0] = release().split('.').map(Number)
-    expect((app.globals.version?.value as number) >> 8).to.equal(major * 256 + minor)
+    const told = app.globals.version?.value as number
+    expect(told >> 8).to.equal(major * 256 + minor)
+    // Debian's releases have no sublevel of their own.
+    const [, sublevel] = /Debian \d+\.\d+\.(\d+)/.exec(readFileSync('/proc/version', 'latin1')) ?? []
+    if (sublevel !== undefined) expect(told & 0xff).to.equal(Number(sublevel))
+    expect(app.globals.has_cookie?.value).to.equal(!linuxBefore(5, 15))
+    const wrapped = /^[0-9a-f]+ T __(x64|arm64)_sys_getpid$/m.test(readFileSync('/proc/kallsyms', 'latin1'))
+    expect(app.globals.has_wrapper?.value).to.equal(Number(wrapped))
+    expect(app.globals.has_no_such?.value).to.equal(0)
     expect(app.globals.hz?.value).to.equal(250)
     expect(app.globals.has_syscall?.value).to.equal(true)
     expect(app.globals.net?.value).to.equal(2)
