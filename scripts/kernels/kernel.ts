@@ -8,7 +8,11 @@ import { type Architecture, type Debian, MissingError } from './debian'
 export const VERSIONS: readonly string[] = ['5.10', '6.1', '6.12', '6.18', '6.19', 'newest']
 
 /** Modules that specs need, in the order in which they are loaded: what is built in, or not there at all, is skipped. */
-const MODULES = ['veth', 'sch_ingress', 'cls_bpf', 'act_bpf', 'dummy', 'netkit']
+const MODULES = [
+  ...['veth', 'sch_ingress', 'cls_bpf', 'act_bpf', 'dummy', 'netkit'],
+  // What a later one needs comes first.
+  ...['libcrc32c', 'nf_defrag_ipv4', 'nf_defrag_ipv6', 'nf_conntrack'],
+]
 
 export interface Kernel {
   /** As asked for: '6.12', 'newest'. */
