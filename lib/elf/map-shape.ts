@@ -5,6 +5,11 @@ export function isOuter(type: MapType): boolean {
   return type === 'ARRAY_OF_MAPS' || type === 'HASH_OF_MAPS'
 }
 
+/** Whether a map carries events, so that a type in its definition is theirs (cilium/ebpf has had it so since 2024). */
+export function hasEvents(type: MapType): boolean {
+  return type === 'RINGBUF' || type === 'USER_RINGBUF' || type === 'PERF_EVENT_ARRAY'
+}
+
 /** The names of flags; NUMA_NODE goes with the node. */
 export function flagsOf(bits: number, error: (reason: string) => Error): MapFlag[] {
   const names = flagNames(bits)

@@ -5,6 +5,7 @@ import type { BpfMap, CreateOptions, MapBtf, MapSpec, MapType } from '../map'
 import * as maps from '../map'
 import { BUILD_ID_BYTES } from '../map/stack-trace'
 import type { ObjectMap } from './description'
+import { hasEvents } from './map-shape'
 
 /** All that the families of maps may want to know. */
 interface Parts {
@@ -112,8 +113,10 @@ export function specOfMap(map: ObjectMap, surroundings: SpecSurroundings): MapSp
   return spec
 }
 
-function sizesOf({ type, keySize, valueSize }: ObjectMap): [key: number, value: number] {
-  return OF_FDS.includes(type) ? [keySize || 4, valueSize || 4] : [keySize, valueSize]
+function sizesOf({ type, keySize, valueSize, valueType }: ObjectMap): [key: number, value: number] {
+  // A type says what the events are, not how large the kernel shall take an element for: it has 4 bytes, or none.
+  const size = valueType !== 0 && hasEvents(type) ? 0 : valueSize
+  return OF_FDS.includes(type) ? [keySize || 4, size || 4] : [keySize, size]
 }
 
 function maxEntriesOf({ type, maxEntries }: ObjectMap): number {
