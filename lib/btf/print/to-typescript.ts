@@ -1,7 +1,8 @@
 import type { Btf } from '../btf'
 import { typeCalled, VALUE_ORDER } from './called'
 import { Types } from './types'
-import { TypeScriptText, type ValueText } from './typescript'
+import { type NameHint, type TextOptions, TypeScriptText, type ValueText } from './typescript'
+import { LINE } from './typescript-text'
 
 /** TypeScript of types, in the parts that a module is made of. */
 export interface TypeScriptParts {
@@ -16,12 +17,24 @@ export interface TypeScriptParts {
   readonly values: readonly { readonly type: string; readonly codec: string | undefined }[]
 }
 
+/** A type, and what stands in place of its name where it has none. */
+export interface WantedType {
+  readonly type: string | number
+  readonly hint?: NameHint
+}
+
 /** The parts of a module with the values of types, each told by its name or id; what they share is there once. */
-export function typeScriptParts(btf: Btf, whats: readonly (string | number)[]): TypeScriptParts {
-  const text = new TypeScriptText(new Types(btf))
+export function typeScriptParts(
+  btf: Btf,
+  wanted: readonly (string | number | WantedType)[],
+  options: TextOptions = {},
+): TypeScriptParts {
+  const text = new TypeScriptText(new Types(btf), options)
   return parts(
     text,
-    whats.map((what) => valueCalled(btf, text, what)),
+    wanted.map((each) => {
+      return typeof each === 'object' ? valueCalled(btf, text, each.type, each.hint) : valueCalled(btf, text, each)
+    }),
   )
 }
 
@@ -38,15 +51,15 @@ export function toTypeScript(btf: Btf, what: string | number): string {
   return `${all.join('\n\n')}\n`
 }
 
-function importLine(names: readonly string[]): string {
+export function importLine(names: readonly string[]): string {
   const line = `import { ${names.join(', ')} } from 'ebpf-ts'`
-  return line.length <= 120 ? line : `import {\n${names.map((name) => `  ${name},\n`).join('')}} from 'ebpf-ts'`
+  return line.length <= LINE ? line : `import {\n${names.map((name) => `  ${name},\n`).join('')}} from 'ebpf-ts'`
 }
 
-function valueCalled(btf: Btf, text: TypeScriptText, what: string | number): ValueText {
+function valueCalled(btf: Btf, text: TypeScriptText, what: string | number, hint?: NameHint): ValueText {
   const type = typeCalled(btf, what, VALUE_ORDER)
   const kind = type.kind === 'typedef' || type.kind === 'int' || type.kind === 'datasec' ? '' : `${type.kind} `
-  return text.valueOf(type.id, type.name === '' ? `${kind}#${type.id}` : `${kind}${type.name}`)
+  return text.valueOf(type.id, type.name === '' ? `${kind}#${type.id}` : `${kind}${type.name}`, hint)
 }
 
 function parts({ imports, declarations }: TypeScriptText, values: readonly ValueText[]): TypeScriptParts {

@@ -3,6 +3,8 @@ import { UniqueNames } from './identifiers'
 /** An expression in the library's codecs, and what it takes of a struct. */
 export interface CodecText {
   readonly text: string
+  /** The same on several lines, where there is such a form. */
+  readonly broken?: string | undefined
   readonly size: number
   readonly align: number
 }
@@ -13,10 +15,13 @@ const TAKEN = [
   ...['Object', 'Promise', 'Proxy', 'Record', 'RegExp', 'Set', 'String', 'StructCodec', 'Symbol', 'Uint8Array'],
 ]
 
-/** The names of one module. */
-export function typeNames(): UniqueNames {
+/** Characters of a line. */
+export const LINE = 120
+
+/** The names of one module, but for those that it has for something else. */
+export function typeNames(taken: Iterable<string>): UniqueNames {
   const names = new UniqueNames('')
-  for (const name of TAKEN) names.take(name)
+  for (const name of new Set([...TAKEN, ...taken])) names.take(name)
   return names
 }
 
@@ -28,26 +33,35 @@ export function typeName(name: string): string {
 }
 
 export function propertyName(name: string): string {
-  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
+  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : literal(name)
+}
+
+/** A string in single quotes. */
+export function literal(text: string): string {
+  const inner = JSON.stringify(text).slice(1, -1)
+  return text.includes("'") ? `"${inner}"` : `'${inner.replaceAll('\\"', '"')}'`
+}
+
+/** A comment that ends where it shall, whatever a name has in it. */
+export function comment(text: string): string {
+  return `/** ${text.replaceAll('*/', '* /').replaceAll(/\s+/g, ' ')} */`
 }
 
 export function arrayOf(type: string): string {
   return type.includes('|') && !type.startsWith('{') ? `(${type})[]` : `${type}[]`
 }
 
-/** A union; where it is long, one line each. */
-export function oneOf(types: readonly string[]): string {
-  const line = types.join(' | ')
-  return line.length <= 90 ? line : types.map((type) => `\n  | ${type}`).join('')
+/** A union behind `start =`; where it is long, one line each. */
+export function oneOf(types: readonly string[], start: string): string {
+  const line = ` ${types.join(' | ')}`
+  return start.length + line.length <= LINE ? line : types.map((type) => `\n  | ${type}`).join('')
 }
 
-/** What enumOf takes: `{ TCP: 6 }`. */
-export function enumLiteral(constants: readonly (readonly [string, bigint])[], wide: boolean): string {
-  const entries = constants.map(([name, value]) => {
+/** The entries of what enumOf takes: `TCP: 6`. */
+export function enumLiteral(constants: readonly (readonly [string, bigint])[], wide: boolean): string[] {
+  return constants.map(([name, value]) => {
     // Of an object literal it would be the prototype.
     const key = name === '__proto__' ? `['__proto__']` : propertyName(name)
     return `${key}: ${value}${wide ? 'n' : ''}`
   })
-  const line = `{ ${entries.join(', ')} }`
-  return line.length <= 90 ? line : `{\n${entries.map((entry) => `  ${entry},\n`).join('')}}`
 }

@@ -4,13 +4,39 @@ import { BtfError } from '../error'
 import type { BtfArray, BtfDatasec, BtfEnum, BtfEnum64, BtfInt, BtfStruct, BtfType, BtfUnion } from '../types'
 import type { UniqueNames } from './identifiers'
 import { fieldsOf, type Types } from './types'
-import { arrayOf, type CodecText, enumLiteral, oneOf, propertyName, typeName, typeNames } from './typescript-text'
+import {
+  arrayOf,
+  type CodecText,
+  comment,
+  enumLiteral,
+  LINE,
+  literal,
+  oneOf,
+  propertyName,
+  typeName,
+  typeNames,
+} from './typescript-text'
 
 /** What values of a type are, as codecOf reads them: in TypeScript, and by which of the library's codecs. */
 export interface ValueText {
   readonly type: string
   /** undefined where none of them says it: unions, bit fields, what the kernel keeps to itself. */
   readonly codec: CodecText | undefined
+}
+
+/** What stands in place of a name where a type has none. */
+export interface NameHint {
+  /** 'hits_value' */
+  readonly name: string
+  /** What is said of it: 'Value of map hits'. */
+  readonly about: string
+}
+
+export interface TextOptions {
+  /** Names that the module has for something else. */
+  readonly taken?: Iterable<string>
+  /** An expression for the codec of a type that the library's own codecs do not say. */
+  readonly otherwise?: (type: BtfStruct | BtfUnion, name: string, align: number) => string
 }
 
 interface Member extends ValueText {
@@ -25,6 +51,15 @@ interface Members {
   plain: boolean
 }
 
+/** Where a member is: for messages, and for a name of what has none. */
+interface Within {
+  readonly path: string
+  readonly title: string
+}
+
+/** Characters of a member's line. */
+const MOST_INLINE = 100
+
 const INTEGERS: Readonly<Record<number, string>> = { 1: '8', 2: '16', 4: '32', 8: '64' }
 
 /** Writes interfaces, and the codecs beside them, each before whoever needs it. */
@@ -34,16 +69,19 @@ export class TypeScriptText {
   /** What they use of the library; a type has 'type ' before it. */
   readonly imports = new Set<string>()
   readonly #types: Types
-  readonly #names: UniqueNames = typeNames()
+  readonly #names: UniqueNames
+  readonly #otherwise: TextOptions['otherwise']
   readonly #known = new Map<number, ValueText>()
 
-  constructor(types: Types) {
+  constructor(types: Types, { taken = [], otherwise }: TextOptions = {}) {
     this.#types = types
+    this.#names = typeNames(taken)
+    this.#otherwise = otherwise
   }
 
   /** The value of a type, with what it needs declared. */
-  valueOf(id: number, path: string): ValueText {
-    return this.#types.deeper(id, () => this.#valueOf(id, path))
+  valueOf(id: number, path: string, hint?: NameHint): ValueText {
+    return this.#types.deeper(id, () => this.#valueOf(id, path, hint))
   }
 
   /** Gives a name to what has none of its own: `type U32 = number`. */
@@ -52,7 +90,7 @@ export class TypeScriptText {
     return this.#declared(own, `export type ${own} = ${type}`, codec, 'Codec')
   }
 
-  #valueOf(id: number, path: string): ValueText {
+  #valueOf(id: number, path: string, hint: NameHint | undefined): ValueText {
     const { type, name } = this.#named(id)
     const known = this.#known.get(type.id)
     if (known !== undefined) return known
@@ -66,14 +104,14 @@ export class TypeScriptText {
       case 'ptr':
         return { type: 'bigint', codec: this.#types.btf.pointerSize === 8 ? this.#scalar('u64', 8) : undefined }
       case 'array':
-        return this.#array(type, path)
+        return this.#array(type, path, hint)
       case 'enum':
       case 'enum64':
-        return this.#remembered(type, this.#enum(type, name))
+        return this.#remembered(type, this.#enum(type, name, hint))
       case 'struct':
       case 'union':
       case 'datasec':
-        return this.#remembered(type, this.#record(type, name, path))
+        return this.#remembered(type, this.#record(type, name, path, hint))
       case 'fwd':
         throw this.#refuse(path, `is ${type.of} ${type.name}, which is only declared here, and has no size`)
       default:
@@ -119,12 +157,12 @@ export class TypeScriptText {
     return { type, codec: this.#scalar(`${encoding === 'signed' ? 'i' : 'u'}${letters}`, size) }
   }
 
-  #array({ type, length }: BtfArray, path: string): ValueText {
+  #array({ type, length }: BtfArray, path: string, hint: NameHint | undefined): ValueText {
     if (length === 0) throw this.#refuse(path, 'is an array of open length (or of 0 elements), and has no size')
     const { btf } = this.#types
     if (isChar(btf, type)) return { type: 'string', codec: this.#call('cstring', `${length}`, length, 1) }
     if (isByte(btf, type)) return { type: 'Uint8Array', codec: this.#call('bytes', `${length}`, length, 1) }
-    const element = this.valueOf(type, `${path}[]`)
+    const element = this.valueOf(type, `${path}[]`, hint)
     const { codec } = element
     if (codec === undefined || codec.size % codec.align !== 0) return { type: arrayOf(element.type), codec: undefined }
     const array = this.#call('array', `${codec.text}, ${length}`, codec.size * length, codec.align)
@@ -132,7 +170,7 @@ export class TypeScriptText {
   }
 
   /** As codecOf has it: by name where a value has one, and numbers where not. `bits` are those of a bit field. */
-  #enum(type: BtfEnum | BtfEnum64, name: string, bits = 8 * type.size): ValueText {
+  #enum(type: BtfEnum | BtfEnum64, name: string, hint?: NameHint, bits = 8 * type.size): ValueText {
     const signed =
       type.signed || (type.kind === 'enum' && bits < 32 && type.values.some(({ value }) => value >= 2 ** 31))
     const constants = type.values.flatMap(({ name, value }): [string, bigint][] => {
@@ -146,38 +184,40 @@ export class TypeScriptText {
     if (constants.length === 0) {
       return { type: wide ? 'bigint' : 'number', codec: whole ? this.#scalar(base, type.size) : undefined }
     }
-    const names = oneOf([...constants.map(([constant]) => `'${constant}'`), wide ? 'bigint' : 'number'])
-    const literal = enumLiteral(constants, wide)
-    const args = base === 'u32' ? literal : `${literal}, ${base}`
-    if (!whole) return { type: names, codec: undefined }
+    const names = [...constants.map(([constant]) => literal(constant)), wide ? 'bigint' : 'number']
+    const inline = names.join(' | ')
+    if (!whole) return { type: inline, codec: undefined }
     if (base !== 'u32') this.imports.add(base)
-    const codec = this.#call('enumOf', args, type.size, type.size)
-    if (name === '') return { type: names, codec }
-    const own = this.#names.take(typeName(name))
-    const about = `/** enum ${name}, ${bytes(type.size)}. */`
-    return this.#declared(
-      own,
-      `${about}\nexport type ${own} =${names.includes('\n') ? '' : ' '}${names}`,
-      codec,
-      'Codec',
-    )
+    const codec = this.#call('enumOf', enumLiteral(constants, wide), type.size, type.size, base === 'u32' ? '' : base)
+    if (name === '' && hint === undefined) return { type: inline, codec }
+    const own = this.#names.take(typeName(name === '' ? (hint?.name ?? '') : name))
+    const about = comment(`${name === '' ? hint?.about : `enum ${name}`}, ${bytes(type.size)}.`)
+    return this.#declared(own, `${about}\nexport type ${own} =${oneOf(names, `export type ${own} =`)}`, codec, 'Codec')
   }
 
-  #record(type: BtfStruct | BtfUnion | BtfDatasec, name: string, path: string): ValueText {
-    const members = type.kind === 'datasec' ? this.#variables(type) : this.#members(type, path)
-    const codec = this.#structCodec(type, members)
+  #record(type: BtfStruct | BtfUnion | BtfDatasec, name: string, path: string, hint: NameHint | undefined): ValueText {
+    const nameless = name === '' && hint === undefined
+    const title = name === '' ? (hint?.name ?? '') : name
+    const members = type.kind === 'datasec' ? this.#variables(type) : this.#members(type, path, title)
     const lines = members.list.map((member) => `${propertyName(member.name)}: ${member.type}`)
-    if (name === '') {
-      return { type: lines.length === 0 ? 'Record<string, never>' : `{ ${lines.join('; ')} }`, codec }
-    }
-    const own = this.#names.take(typeName(name))
-    const about = `${type.kind === 'datasec' ? 'Section' : type.kind} ${name}, ${bytes(type.size)}`
-    const reader = codec === undefined ? ': codecOf reads it' : ''
+    const codec = this.#structCodec(type, members) ?? (nameless ? undefined : this.#otherCodec(type, title))
+    if (nameless) return { type: lines.length === 0 ? 'Record<string, never>' : `{ ${lines.join('; ')} }`, codec }
+    const own = this.#names.take(typeName(title))
+    const what = name === '' ? hint?.about : `${type.kind === 'datasec' ? 'Section' : type.kind} ${name}`
+    const about = comment(`${what}, ${bytes(type.size)}${codec === undefined ? ': codecOf reads it' : ''}.`)
     const text =
       lines.length === 0
         ? `export type ${own} = Record<string, never>`
         : `export interface ${own} {\n${lines.map((line) => `  ${line}\n`).join('')}}`
-    return this.#declared(own, `/** ${about}${reader}. */\n${text}`, codec, 'StructCodec')
+    const kind = codec?.text.endsWith(')') && /^(struct|packed)\(/.test(codec.text) ? 'StructCodec' : 'Codec'
+    return this.#declared(own, `${about}\n${text}`, codec, kind)
+  }
+
+  /** Whatever else reads it, where somebody knows. */
+  #otherCodec(type: BtfStruct | BtfUnion | BtfDatasec, name: string): CodecText | undefined {
+    if (this.#otherwise === undefined || type.kind === 'datasec') return undefined
+    const align = this.#types.btf.alignOf(type.id)
+    return { text: this.#otherwise(type, name, align), size: type.size, align }
   }
 
   /** What struct() or packed() makes of the members, where that has the same layout. */
@@ -194,16 +234,14 @@ export class TypeScriptText {
       })
       if (!fits || Math.ceil(end / align) * align !== size) continue
       const fields = list.map(({ name, codec }) => `${propertyName(name)}: ${codec?.text}`)
-      const inline = `{ ${fields.join(', ')} }`
-      const literal = inline.length <= 90 ? inline : `{\n${fields.map((field) => `  ${field},\n`).join('')}}`
-      return this.#call(how, literal, size, align)
+      return this.#call(how, fields, size, align)
     }
     return undefined
   }
 
-  #members(type: BtfStruct | BtfUnion, path: string): Members {
+  #members(type: BtfStruct | BtfUnion, path: string, title: string): Members {
     const members: Members = { list: [], plain: true }
-    this.#collect(type, 0, path, members)
+    this.#collect(type, 0, { path, title }, members)
     this.#checkNames(members, path)
     return members
   }
@@ -220,13 +258,13 @@ export class TypeScriptText {
   }
 
   /** Members of anonymous structs and unions are members of what is around them, as in C. */
-  #collect(type: BtfStruct | BtfUnion, from: number, path: string, members: Members): void {
+  #collect(type: BtfStruct | BtfUnion, from: number, within: Within, members: Members): void {
     if (type.kind === 'union') members.plain = false
     for (const field of fieldsOf(this.#types, type)) {
       const behind = this.#types.resolve(field.type)
       if (field.name === '') {
         if (behind.kind !== 'struct' && behind.kind !== 'union') continue
-        this.#types.deeper(behind.id, () => this.#collect(behind, from + field.bitOffset, path, members))
+        this.#types.deeper(behind.id, () => this.#collect(behind, from + field.bitOffset, within, members))
       } else if (kernelOwned(this.#types.btf, field.type) !== undefined) {
         // Neither read nor written, and in its place a struct of the library has nothing.
         members.plain = false
@@ -235,20 +273,27 @@ export class TypeScriptText {
         members.list.push({
           name: field.name,
           offset: 0,
-          ...this.#bitField(field.type, field.bits, `${path}.${field.name}`),
+          ...this.#bitField(field.type, field.bits, `${within.path}.${field.name}`),
         })
       } else {
-        const value = this.valueOf(field.type, `${path}.${field.name}`)
+        const value = this.#member(field.type, field.name, within)
         members.list.push({ name: field.name, offset: (from + field.bitOffset) / 8, ...value })
       }
     }
+  }
+
+  /** What has no name is written out where it stands, as long as it is short. */
+  #member(id: number, name: string, { path, title }: Within): ValueText {
+    const value = this.valueOf(id, `${path}.${name}`)
+    if (title === '' || `  ${propertyName(name)}: ${value.type}`.length <= MOST_INLINE) return value
+    return this.valueOf(id, `${path}.${name}`, { name: `${title}_${name}`, about: `${name} of ${title}` })
   }
 
   /** As what it is declared to be; of an enum the constants that it has room for. */
   #bitField(id: number, bits: number, path: string): ValueText {
     const { type } = this.#named(id)
     if (type.kind === 'enum' || type.kind === 'enum64') {
-      const own = this.#enum(type, '', bits)
+      const own = this.#enum(type, '', undefined, bits)
       if (own.type !== this.#enum(type, '').type) return own
     }
     return { ...this.valueOf(id, path), codec: undefined }
@@ -269,8 +314,10 @@ export class TypeScriptText {
       return { type: name, codec: undefined }
     }
     this.imports.add(`type ${kind}`)
-    this.declarations.push(`${text}\n\nexport const ${name}: ${kind}<${name}> = ${codec.text}`)
-    return { type: name, codec: { ...codec, text: name } }
+    const start = `export const ${name}: ${kind}<${name}> = `
+    const whole = start.length + codec.text.length <= LINE ? codec.text : (codec.broken ?? codec.text)
+    this.declarations.push(`${text}\n\n${start}${whole}`)
+    return { type: name, codec: { ...codec, text: name, broken: undefined } }
   }
 
   #scalar(name: string, size: number): CodecText {
@@ -278,9 +325,13 @@ export class TypeScriptText {
     return { text: name, size, align: size }
   }
 
-  #call(name: string, args: string, size: number, align: number): CodecText {
+  /** A call of one of the library's codecs: with a list, of an object that has these entries. */
+  #call(name: string, args: string | readonly string[], size: number, align: number, more = ''): CodecText {
     this.imports.add(name)
-    return { text: `${name}(${args})`, size, align }
+    const last = more === '' ? '' : `, ${more}`
+    if (typeof args === 'string') return { text: `${name}(${args}${last})`, size, align }
+    const broken = `${name}({\n${args.map((entry) => `  ${entry},\n`).join('')}}${last})`
+    return { text: `${name}({ ${args.join(', ')} }${last})`, broken, size, align }
   }
 
   #refuse(path: string, reason: string): BtfError {
