@@ -7,6 +7,9 @@ import * as ts from 'typescript'
 /** The modules that package.json exports. They stay files of their own, which hand on what the bundle has. */
 const ENTRIES = ['lib/index', 'lib/codec/index', 'syscalls/index']
 
+/** What npm runs as a command: a file of its own, which takes from the bundle what it needs. */
+const COMMAND = 'lib/cli/main'
+
 /** The one that everything is imported from: what a name stands for is loaded when the name is used. */
 const FRONT = 'lib/index'
 
@@ -36,21 +39,24 @@ interface SourceMap {
 
 /** Puts the modules of `dist` together, and removes the files that they were. Throws on what it cannot resolve. */
 export function bundle(dist: string): void {
-  const ids = readdirSync(dist, { recursive: true, encoding: 'utf8' })
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.js'))
     .map((file) => file.slice(0, -'.js'.length))
     .sort()
+  const ids = files.filter((id) => id !== COMMAND)
   let text = HEAD
   const map = new JoinedMap()
   for (const id of ids) {
     text += `"${id}"(exports) {\n`
     const { body, removed } = indented(id === FRONT ? frontDoor(dist) : readFileSync(join(dist, `${id}.js`), 'utf8'))
     if (id !== FRONT) map.add(text.split('\n').length - 1, readMap(dist, id), removed)
-    text += `${withoutRequires(body, id, ids)}},\n`
+    text += `${withoutRequires(body, id, ids, 'load$')}},\n`
   }
   // While the modules are files: Node.js tells what they export.
   const stubs = ENTRIES.map((id) => [id, stub(id, Object.keys(exportsOf(dist, id)))] as const)
-  for (const id of ids) for (const ending of ['js', 'js.map']) rmSync(join(dist, `${id}.${ending}`))
+  const command = withoutRequires(readFileSync(join(dist, `${COMMAND}.js`), 'utf8'), COMMAND, ids, bundleFor(COMMAND))
+  for (const id of files) for (const ending of ['js', 'js.map']) rmSync(join(dist, `${id}.${ending}`))
+  writeFileSync(join(dist, `${COMMAND}.js`), command)
   writeFileSync(join(dist, `${BUNDLE}.js`), `${text}};\n//# sourceMappingURL=${posix.basename(BUNDLE)}.js.map\n`)
   writeFileSync(join(dist, `${BUNDLE}.js.map`), map.toString())
   for (const [id, lines] of stubs) writeFileSync(join(dist, `${id}.js`), lines)
@@ -144,23 +150,28 @@ function linesInTemplates(text: string): Set<number> {
 }
 
 /** A module's text, which loads other modules of the bundle from the bundle, and packages as before. */
-function withoutRequires(text: string, id: string, ids: readonly string[]): string {
+function withoutRequires(text: string, id: string, ids: readonly string[], load: string): string {
   // As many lines as before: the source map counts them.
-  if (/\b(load|loaded|modules)\$/.test(text)) throw new Error(`${id}.js has a name that is the bundle's own`)
+  if (/\b(load|loaded|modules)\$(?!\{)/.test(text)) throw new Error(`${id}.js has a name that is the bundle's own`)
   const body = text.replace(/^"use strict";/, '').replace(/^\/\/# sourceMappingURL=.*$/m, '')
   return body.replace(/\brequire\((["'])(\.[^"']*)\1\)/g, (_, __, path: string) => {
     const target = posix.join(posix.dirname(id), path)
     const found = [target, posix.join(target, 'index')].find((candidate) => ids.includes(candidate))
     if (found === undefined) throw new Error(`${id}.js requires ${path}, which is not in the bundle`)
-    return `load$("${found}")`
+    return `${load}("${found}")`
   })
 }
 
 /** The last line is never executed: it is how Node.js learns, without running it, which names an ES module can import. */
 function stub(id: string, names: readonly string[]): string {
-  const path = posix.relative(posix.dirname(id), BUNDLE)
   return `"use strict";
-module.exports = require("${path.startsWith('.') ? path : `./${path}`}")("${id}");
+module.exports = ${bundleFor(id)}("${id}");
 0 && (module.exports = { ${names.join(', ')} });
 `
+}
+
+/** The bundle's own `load$`, for a file outside of it. */
+function bundleFor(id: string): string {
+  const path = posix.relative(posix.dirname(id), BUNDLE)
+  return `require("${path.startsWith('.') ? path : `./${path}`}")`
 }

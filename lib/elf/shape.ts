@@ -17,11 +17,13 @@ export interface ObjectShape {
 }
 
 /** Maps by name; typed where the shape says how. */
-export type MapsOf<S extends ObjectShape> = S extends { readonly maps: infer M } ? M : Readonly<Record<string, BpfMap>>
+export type MapsOf<S extends ObjectShape> = S extends { readonly maps: infer M }
+  ? Readonly<M>
+  : Readonly<Record<string, BpfMap>>
 
 /** Programs by name; just these where the shape names them. */
 export type ProgramsOf<S extends ObjectShape> = S extends { readonly programs: infer P }
-  ? P
+  ? Readonly<P>
   : Readonly<Record<string, Program>>
 
 /** Variables by name; typed where the shape says how. */

@@ -1,0 +1,78 @@
+import type { Btf } from '../btf'
+import { BtfError, codecOf } from '../btf'
+import { type TypeScriptParts, typeScriptParts, type WantedType } from '../btf/print'
+
+/** What is read as bytes, as nothing more is known of it. */
+export const BYTES = 'Uint8Array'
+
+/** A type that was asked for; what it is called is known when all have been. */
+export type TypeOf = () => string
+
+/** The types of keys, values, variables and events: asked for one by one, and written together, as they share structs. */
+export class ValueTypes {
+  readonly #btf: Btf | undefined
+  readonly #wanted: WantedType[] = []
+  #parts: TypeScriptParts | undefined
+
+  constructor(btf: Btf | undefined) {
+    this.#btf = btf
+  }
+
+  /**
+   * The type of so many bytes; `name` and `about` are for what has no name of its own. Decided as loading does
+   * (elf/codecs.ts): bytes, where the types say nothing of them, or something else.
+   */
+  want(type: number, size: number, name: string, about: string): TypeOf {
+    return this.#readable(type) === size ? this.#want(type, name, about) : () => BYTES
+  }
+
+  /** A type as such; undefined where no codec reads it. */
+  event(type: number, name: string, about: string): TypeOf | undefined {
+    return this.#readable(type) === undefined ? undefined : this.#want(type, name, about)
+  }
+
+  /** Writes them. `otherwise` says how to read what the library's own codecs do not. */
+  settle(taken: Iterable<string>, otherwise: (name: string | number, size: number, align: number) => string): void {
+    const btf = this.#btf
+    if (btf === undefined) return
+    this.#parts = typeScriptParts(btf, this.#wanted, {
+      taken,
+      otherwise: ({ id, size }, name, align) => otherwise(nameOrId(btf, name, id), size, align),
+    })
+  }
+
+  get declarations(): readonly string[] {
+    return this.#parts?.declarations ?? []
+  }
+
+  get imports(): readonly string[] {
+    return this.#parts?.imports ?? []
+  }
+
+  #want(type: number, name: string, about: string): TypeOf {
+    const index = this.#wanted.push({ type, hint: { name, about } }) - 1
+    return () => this.#parts?.values[index]?.type ?? BYTES
+  }
+
+  /** Bytes of what codecOf reads. */
+  #readable(type: number): number | undefined {
+    if (this.#btf === undefined || type === 0) return undefined
+    try {
+      return codecOf(this.#btf, type).size
+    } catch (error) {
+      if (error instanceof BtfError) return undefined
+      throw error
+    }
+  }
+}
+
+/** A name says more, and stays when the object is compiled again; but it has to mean just this type. */
+function nameOrId(btf: Btf, name: string, id: number): string | number {
+  try {
+    const found = btf.find(name, 'typedef') ?? btf.find(name, 'struct') ?? btf.find(name, 'union')
+    return found !== undefined && btf.resolve(found.id).id === id ? name : id
+  } catch (error) {
+    if (error instanceof BtfError) return id
+    throw error
+  }
+}
