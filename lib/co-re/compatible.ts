@@ -61,7 +61,15 @@ export function isComposite(type: BtfType): type is Extract<BtfType, { kind: 'st
  * that of what it points to, is made of, takes and returns. What is in a struct is not looked at.
  */
 export function typesAreCompatible(local: Btf, localId: number, target: Btf, targetId: number): boolean {
-  return new Comparison(local, target).compatible(localId, targetId, DEPTH)
+  return new Comparison(local, target, false).compatible(localId, targetId, DEPTH)
+}
+
+/**
+ * The same of what an object declares and the kernel has: `struct task_struct;` alone stands for the whole struct there,
+ * as it does in C (libbpf takes it for another kind of type).
+ */
+export function declarationIsCompatible(local: Btf, localId: number, target: Btf, targetId: number): boolean {
+  return new Comparison(local, target, true).compatible(localId, targetId, DEPTH)
 }
 
 /** Pairs of types that have been compared, so that what is used many times over is not gone through as often. */
@@ -82,11 +90,13 @@ export class Pairs {
 class Comparison {
   readonly #local: Btf
   readonly #target: Btf
+  readonly #declared: boolean
   readonly #pairs = new Pairs()
 
-  constructor(local: Btf, target: Btf) {
+  constructor(local: Btf, target: Btf, declared: boolean) {
     this.#local = local
     this.#target = target
+    this.#declared = declared
   }
 
   compatible(localId: number, targetId: number, level: number): boolean {
@@ -97,6 +107,7 @@ class Comparison {
     for (let depth = 0, one = localId, other = targetId; depth < DEPTH; depth++) {
       const mine: BtfResolved = this.#local.resolve(one)
       const its: BtfResolved = this.#target.resolve(other)
+      if (this.#declared && mine.kind === 'fwd' && mine.of === its.kind) return true
       if (!sameKind(mine, its)) return false
       switch (mine.kind) {
         case 'void':

@@ -1,6 +1,7 @@
 import { btfOpenById } from '../../syscalls/bpf-btf'
-import { Btf, type BtfDatasec } from '../btf'
+import { Btf, type BtfDatasec, type BtfType } from '../btf'
 import { kernelObjects } from '../btf/source'
+import { declarationIsCompatible } from '../co-re/compatible'
 import { bytes } from '../codec'
 import { type ElfSymbol, STB_WEAK } from '../elf-file/tables'
 import { features } from '../features'
@@ -18,6 +19,7 @@ import type { Undo } from './undo'
 /** Where a type of the kernel is: in its own BTF, or in that of a module. */
 interface InKernel {
   readonly id: number
+  readonly btf: Btf
   /** undefined for the kernel itself. */
   readonly module: string | undefined
 }
@@ -53,8 +55,8 @@ export class Externs {
       throw this.#contents.file.error(at, `program '${program}' refers to '${name}', which the object has not got`)
     }
     const type = btf.type(its)
-    if (kind === 'call' || type.kind === 'func') return this.#function(symbol, kind)
-    if (type.kind === 'var' && btf.resolve(type.type).kind !== 'void') return this.#variable(symbol)
+    if (kind === 'call' || type.kind === 'func') return this.#function(symbol, kind, type)
+    if (type.kind === 'var' && btf.resolve(type.type).kind !== 'void') return this.#variable(symbol, type)
     const address = kernelAddress(essential(name))
     return { constant: (address ?? this.#none(symbol, 'symbol in /proc/kallsyms')) + BigInt(addend) }
   }
@@ -65,13 +67,16 @@ export class Externs {
     for (const module of this.#moduleOf.values()) module.close()
   }
 
-  #function(symbol: ElfSymbol, kind: Reference['kind']): Resolved {
+  #function(symbol: ElfSymbol, kind: Reference['kind'], mine: BtfType): Resolved {
     const found = this.#find(symbol.name, 'func')
-    if (found === undefined) {
+    const other = found === undefined ? undefined : this.#mismatch(mine, found)
+    // A weak function of other parameters is none (bpf_object__resolve_ksym_func_btf_id of libbpf).
+    if (other !== undefined && symbol.binding !== STB_WEAK) throw new RangeError(other)
+    if (found === undefined || other !== undefined) {
       this.#none(symbol, 'function that programs may call')
       if (kind === 'load') return { constant: 0n }
-      const reason = `neither it nor its modules have a function ${essential(symbol.name)} that programs may call`
-      return { poison: { what: `function ${symbol.name}`, reason } }
+      const missing = `neither it nor its modules have a function ${essential(symbol.name)} that programs may call`
+      return { poison: { what: `function ${symbol.name}`, reason: other ?? missing } }
     }
     if (kind === 'load') return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
     if (found.module === undefined) return { kernelFunction: found.id, place: 0 }
@@ -80,10 +85,23 @@ export class Externs {
     return { kernelFunction: found.id, place: this.modules.indexOf(handle) + 1 }
   }
 
-  #variable(symbol: ElfSymbol): Resolved {
+  #variable(symbol: ElfSymbol, mine: BtfType): Resolved {
     const found = this.#find(symbol.name, 'var')
     if (found === undefined) return { constant: this.#none(symbol, "variable in the kernel's BTF") }
+    const other = this.#mismatch(mine, found)
+    // Weak or not: the program would take it for something else.
+    if (other !== undefined) throw new RangeError(other)
     return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
+  }
+
+  /** Why the kernel's is not what the object declares; undefined where it is. */
+  #mismatch(mine: BtfType, { id, btf: target, module }: InKernel): string | undefined {
+    const { btf, file } = this.#contents
+    const its = target.type(id)
+    if (btf === undefined || !('type' in mine) || !('type' in its)) return undefined
+    if (mine.kind === its.kind && declarationIsCompatible(btf, mine.type, target, its.type)) return undefined
+    const where = module === undefined ? 'this kernel' : `module ${module} of this kernel`
+    return `${file.path} declares '${declaration(btf, mine.id)}', and in ${where} it is '${declaration(target, id)}'`
   }
 
   /** 0 of what is weak; else it is an error that it is not there. */
@@ -95,10 +113,10 @@ export class Externs {
   #find(name: string, kind: 'func' | 'var'): InKernel | undefined {
     const wanted = essential(name)
     const own = Btf.kernel().find(wanted, kind)
-    if (own !== undefined) return { id: own.id, module: undefined }
+    if (own !== undefined) return { id: own.id, btf: Btf.kernel(), module: undefined }
     for (const { name: module, btf } of Btf.modules()) {
       const id = btf?.findAll(wanted, kind).find(({ id }) => id >= btf.firstId)?.id
-      if (id !== undefined) return { id, module }
+      if (btf !== undefined && id !== undefined) return { id, btf, module }
     }
     return undefined
   }
@@ -185,6 +203,16 @@ const VIRTUAL: Readonly<Record<string, () => number>> = {
   LINUX_HAS_BPF_COOKIE: () => Number(features.helper('bpf_get_attach_cookie', 'kprobe') === true),
   LINUX_HAS_SYSCALL_WRAPPER: () => Number(hasSyscallWrapper()),
 }
+
+/** In one line of C, without its storage: 'struct task_struct *bpf_task_acquire(struct task_struct *p)'. */
+function declaration(btf: Btf, id: number): string {
+  const text = btf.toC(id).replace(/\s+/g, ' ').trim()
+  const [, bare = text] = /^(?:static |extern )*(.*?);?$/.exec(text) ?? []
+  return bare.length > LONGEST ? `${bare.slice(0, LONGEST)}...` : bare
+}
+
+/** A struct without a name is written as a whole. */
+const LONGEST = 200
 
 /** A name without flavour: `bpf_kfunc___old` stands for bpf_kfunc. */
 function essential(name: string): string {
