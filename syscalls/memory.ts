@@ -10,6 +10,8 @@ const MAP_PRIVATE = 0x02
 const MAP_FIXED = 0x10
 const MAP_ANONYMOUS = 0x20
 const MAP_NORESERVE = 0x4000
+/** Linux 4.17. */
+const MAP_FIXED_NOREPLACE = 0x100000
 /** -1 as the `int` that mmap(2) takes. */
 const NO_FD = 0xffffffff
 
@@ -22,6 +24,8 @@ const NO_FD = 0xffffffff
  */
 export interface Region extends Disposable {
   readonly buffer: ArrayBuffer
+  /** Where it is in this process. */
+  readonly address: number
   readonly closed: boolean
   /** Ends the mapping. May be called twice. */
   close(): void
@@ -31,6 +35,30 @@ export interface Region extends Disposable {
 export function mapFile(fd: number, length: number, protection: number, offset = 0): Region {
   checkFd(fd)
   return makeRegion(mmap(0, length, protection, MAP_SHARED, fd, offset), length)
+}
+
+/**
+ * The same at an address of the caller's choice. Nothing that is there is replaced, but for what a region that this function
+ * has made there, of the same length, has left behind: its views then show the memory of the new one.
+ * Errors: EEXIST (something is there), and as above.
+ */
+export function mapFileAt(fd: number, length: number, protection: number, address: number): Region {
+  checkFd(fd)
+  if (!Number.isSafeInteger(address) || address <= 0) throw new RangeError(`${address} is no address to map at`)
+  const left = chosen.get(address)
+  if (left?.state.closed === true && left.place.length === length) {
+    const buffer = left.buffer.deref()
+    if (buffer !== undefined) {
+      mmap(address, length, protection, MAP_SHARED | MAP_FIXED, fd, 0)
+      left.state.closed = false
+      return regionOf(buffer, left.place, left.state)
+    }
+    // Collected, and what gives the addresses back is yet to be called.
+    collected.unregister(left.place)
+    giveBack(left.place)
+  }
+  mmap(address, length, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)
+  return makeRegion(address, length, true)
 }
 
 /** Maps `length` zeroed bytes that belong to nothing else. */
@@ -54,11 +82,34 @@ function unmap(address: number, length: number): void {
   abi().syscall(NR.munmap, address, length, 0)
 }
 
-const collected = new FinalizationRegistry<{ address: number; length: number }>(({ address, length }) => {
-  unmap(address, length)
-})
+/** Addresses that are mapped until the ArrayBuffer over them is collected. */
+interface Place {
+  readonly address: number
+  readonly length: number
+}
 
-function makeRegion(address: number, length: number): Region {
+interface Chosen {
+  readonly place: Place
+  readonly buffer: WeakRef<ArrayBuffer>
+  readonly state: State
+}
+
+interface State {
+  closed: boolean
+}
+
+/** What is mapped at addresses of the caller's choice, or is left of it, by address. */
+const chosen = new Map<number, Chosen>()
+
+function giveBack(place: Place): void {
+  if (chosen.get(place.address)?.place === place) chosen.delete(place.address)
+  unmap(place.address, place.length)
+}
+
+const collected = new FinalizationRegistry<Place>(giveBack)
+
+function makeRegion(address: number, length: number, choice = false): Region {
+  const place = { address, length }
   let buffer: ArrayBuffer
   try {
     buffer = abi().viewOf(address, length)
@@ -66,16 +117,24 @@ function makeRegion(address: number, length: number): Region {
     unmap(address, length)
     throw error
   }
-  collected.register(buffer, { address, length })
+  collected.register(buffer, place, place)
+  const state = { closed: false }
+  if (choice) chosen.set(address, { place, buffer: new WeakRef(buffer), state })
+  return regionOf(buffer, place, state)
+}
+
+function regionOf(buffer: ArrayBuffer, { address, length }: Place, state: State): Region {
   let closed = false
   const close = () => {
     if (closed) return
     const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
     mmap(address, length, PROT_READ | PROT_WRITE, flags, NO_FD, 0)
     closed = true
+    state.closed = true
   }
   return {
     buffer,
+    address,
     get closed() {
       return closed
     },

@@ -1,6 +1,7 @@
 import { LITTLE } from '../asm/decode'
 import { Btf, type Btf as BtfType } from '../btf'
 import { type BtfExt, parseBtfExt } from '../btf/ext'
+import { type ArenaData, readArenaData } from './arena'
 import { readBtfMaps } from './btf-maps'
 import { ObjectFunctions } from './functions'
 import { type DataSection, type Global, readDataSections, readGlobals } from './globals'
@@ -20,6 +21,8 @@ export interface Contents {
   /** Those of the maps that are structs of functions. */
   readonly structOps: readonly PlacedStructOps[]
   readonly data: readonly DataSection[]
+  /** The variables in the arena. */
+  readonly arena: ArenaData | undefined
   readonly globals: readonly Global[]
   readonly functions: ObjectFunctions
   readonly programs: readonly PlacedProgram[]
@@ -34,6 +37,7 @@ export function readContents(file: ObjectFile): Contents {
   const structOps = readStructOps(file, btf, functions)
   const own = [...readLegacyMaps(file), ...readBtfMaps(file, btf, functions), ...structOps]
   const maps = [...own, ...data.map(({ placed }) => placed)]
+  const arena = readArenaData(file, maps)
   const contents = {
     file,
     btf,
@@ -43,7 +47,8 @@ export function readContents(file: ObjectFile): Contents {
     maps,
     structOps,
     data,
-    globals: readGlobals(file, btf, data),
+    arena,
+    globals: readGlobals(file, btf, arena === undefined ? data : [...data, arena]),
     functions,
     programs: readPrograms(functions),
   }
@@ -88,9 +93,10 @@ function readVersion(file: ObjectFile): number {
 }
 
 /** What code refers to must be there: else the file is not what it says. */
-function checkReferences({ file, maps, structOps, programs }: Contents): void {
+function checkReferences({ file, maps, structOps, arena, programs }: Contents): void {
   const withMaps = new Set(maps.map(({ section }) => section))
   for (const { section } of structOps) withMaps.delete(section)
+  if (arena !== undefined) withMaps.add(arena.section.index)
   for (const { linked, program } of programs) {
     for (const { symbol, at } of linked.references) {
       const section = file.sectionOf(symbol)

@@ -31,7 +31,7 @@ export interface VariableParts {
 /** A variable of the programs: of an object, its first value; of one that is loaded, what it is at this moment. */
 export class Global<T = unknown> {
   readonly name: string
-  /** '.data', '.bss', '.rodata', or one of these with more behind it: the name of the map that it is in. */
+  /** '.data', '.bss', '.rodata', or one of these with more behind it: the name of the map that it is in; or '.addr_space.1'. */
   readonly section: string
   /** Where it is there, in bytes. */
   readonly offset: number
@@ -146,8 +146,11 @@ export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSe
   })
 }
 
+/** What variables stand in. */
+type VariableSection = Pick<DataSection, 'section' | 'bytes' | 'constant'>
+
 /** The variables of these sections, by their symbols and, for what they are, their types. */
-export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly DataSection[]): Global[] {
+export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly VariableSection[]): Global[] {
   return sections.flatMap(({ section, bytes, constant }) => {
     const types = variableTypes(btf, section.name)
     const memory: Memory = { what: file.path, bytes: () => bytes, readonly: undefined }

@@ -5,6 +5,7 @@ import { removePin } from '../handle/pin'
 import { ArrayMap, type BpfMap, MapMismatchError, type MapSpec, OuterMap } from '../map'
 import { MAP_FLAGS, permanentFlags } from '../map/attributes'
 import { readAttributes } from '../map/mismatch'
+import { type ArenaData, settleArena } from './arena'
 import type { ObjectMap } from './description'
 import type { DataSection } from './globals'
 import type { LoadOptions } from './load-options'
@@ -17,6 +18,7 @@ import type { Undo } from './undo'
 export interface MapMaking {
   readonly maps: readonly ObjectMap[]
   readonly data: readonly DataSection[]
+  readonly arena: ArenaData | undefined
   readonly btfFd: number | undefined
   /** The object's name, without the end. */
   readonly prefix: string
@@ -49,6 +51,7 @@ export function makeMaps(making: MapMaking): Map<string, MadeMap> {
     if (!each.autocreate) continue
     const one = takeOrMake(each, making)
     made.set(each.name, one)
+    settleArena(one.map, one.fresh, making.arena?.map === each ? making.arena : undefined)
     if (one.fresh)
       fillSection(
         one.map,

@@ -69,12 +69,13 @@ class Loader {
   }
 
   run(): Parts {
-    const { maps, data } = this.#contents
+    const { maps, data, arena } = this.#contents
     const structOps = new StructOpsLoading(this.#contents, this.#options, this.#undo)
     const btf = this.#loadBtf()
     const made = makeMaps({
       maps: maps.map(({ map }) => map),
       data,
+      arena,
       btfFd: btf?.fd,
       prefix: basename(this.#contents.file.path).replace(/\..*$/, ''),
       options: this.#options,
@@ -143,13 +144,15 @@ class Loader {
   }
 
   #resolve({ program }: PlacedProgram, reference: Reference, made: ReadonlyMap<string, MadeMap>): Resolved {
-    const { file, maps, data } = this.#contents
+    const { file, maps, data, arena } = this.#contents
     const { symbol, addend } = reference
     const section = file.sectionOf(symbol)
     if (section === undefined) return this.#externs.resolve(program.name, reference)
-    const isData = data.some((each) => each.section.index === section.index)
+    const inArena = section.index === arena?.section.index
+    const isData = inArena || data.some((each) => each.section.index === section.index)
     const offset = symbol.value + addend
-    const its = isData ? maps.find((each) => each.section === section.index) : mapAt(maps, section.index, offset)
+    const inData = inArena ? arena : maps.find((each) => each.section === section.index)
+    const its = isData ? inData : mapAt(maps, section.index, offset)
     if (its === undefined) {
       throw file.error(
         reference.at,

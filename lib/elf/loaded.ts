@@ -2,8 +2,9 @@ import { inspect } from 'node:util'
 import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memory'
 import { ClosedError, type Handle } from '../handle/handle'
 import type { Attachment, UsdtAttachment } from '../link'
-import type { BpfMap } from '../map'
+import { Arena, type BpfMap } from '../map'
 import type { Program } from '../program'
+import { ArenaMemory } from './arena'
 import { attachBySection } from './attach'
 import type { Contents } from './contents'
 import type { Global, Memory } from './globals'
@@ -44,7 +45,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   readonly #parts: Parts
   readonly #attached: Attachments[] = []
   readonly #usdt: UsdtSpecs
-  readonly #memories = new Map<string, SectionMemory>()
+  readonly #memories = new Map<string, SectionMemory | ArenaMemory>()
   #closed = false
 
   /** @internal */
@@ -58,11 +59,12 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     this.programs = dictionary([...parts.programs]) as ProgramsOf<S>
     const globals: [string, Global][] = []
     for (const global of contents.globals) {
-      const map = parts.maps.get(global.section)?.map
+      const arena = contents.arena?.section.name === global.section ? contents.arena : undefined
+      const map = parts.maps.get(arena?.map.name ?? global.section)?.map
       if (map === undefined) continue
       let memory = this.#memories.get(global.section)
       if (memory === undefined) {
-        memory = new SectionMemory(map, global.constant)
+        memory = arena && map instanceof Arena ? new ArenaMemory(map, arena) : new SectionMemory(map, global.constant)
         this.#memories.set(global.section, memory)
       }
       globals.push([global.name, global.in(memory)])
