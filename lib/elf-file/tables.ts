@@ -72,8 +72,8 @@ export function readSymbols(elf: ElfFile): ElfSymbol[] {
       binding: info >> 4,
       hidden: [STV_INTERNAL, STV_HIDDEN].includes(table.getUint8(from + 5) & 3),
       section: table.getUint16(from + 6, le),
-      value: place(elf, table.getBigUint64(from + 8, le), at + 8),
-      size: place(elf, table.getBigUint64(from + 16, le), at + 16),
+      value: place(elf, table, from + 8, at + 8),
+      size: place(elf, table, from + 16, at + 16),
     }
   })
 }
@@ -95,20 +95,25 @@ export function readRelocations(elf: ElfFile): Map<number, Relocation[]> {
     const le = elf.littleEndian
     const list = rows(table, 16, (from): Relocation => {
       const at = section.offset + from
-      const info = table.getBigUint64(from + 8, le)
+      // r_info: the type is the low half of the word, the symbol the high one.
       return {
         at,
-        offset: place(elf, table.getBigUint64(from, le), at),
-        type: Number(info & 0xffffffffn),
-        symbol: Number(info >> 32n),
+        offset: place(elf, table, from, at),
+        type: table.getUint32(from + (le ? 8 : 12), le),
+        symbol: table.getUint32(from + (le ? 12 : 8), le),
       }
     })
     const before = found.get(section.info)
     if (before === undefined) found.set(section.info, list)
     else for (const relocation of list) before.push(relocation)
   }
-  for (const list of found.values()) list.sort((a, b) => a.offset - b.offset)
+  for (const list of found.values()) if (!isInOrder(list)) list.sort((a, b) => a.offset - b.offset)
   return found
+}
+
+/** As compilers write them. */
+function isInOrder(list: readonly Relocation[]): boolean {
+  return list.every(({ offset }, i) => i === 0 || offset >= (list[i - 1] as Relocation).offset)
 }
 
 function tableOf(elf: ElfFile, section: Section, entry: number, what: string): DataView {
@@ -125,8 +130,10 @@ function rows<T>(table: DataView, entry: number, read: (from: number, index: num
   return Array.from({ length: table.byteLength / entry }, (_, index) => read(index * entry, index))
 }
 
-/** What is within a section, hence below 2^53. */
-function place(elf: ElfFile, value: bigint, at: number): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw elf.error(at, `${value} is no place in an object file`)
-  return Number(value)
+/** What is within a section, hence below 2^53: by halves, as a bigint of each would cost more than all the rest. */
+function place(elf: ElfFile, table: DataView, from: number, at: number): number {
+  const le = elf.littleEndian
+  const value = table.getUint32(from + (le ? 4 : 0), le) * 2 ** 32 + table.getUint32(from + (le ? 0 : 4), le)
+  if (Number.isSafeInteger(value)) return value
+  throw elf.error(at, `${table.getBigUint64(from, le)} is no place in an object file`)
 }

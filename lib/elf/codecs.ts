@@ -2,9 +2,21 @@ import { type Btf, BtfError } from '../btf'
 import { codecOf as codecOfType } from '../btf/codec'
 import { bytes, type Codec } from '../codec'
 
+/** Bytes of the usual sizes, each made once: BTF of maps is then made once, too. */
+const plains: (Codec<unknown> | undefined)[] = []
+const USUAL = 256
+
+function plainOf(size: number): Codec<unknown> {
+  const known = plains[size]
+  if (known !== undefined) return known
+  const plain = bytes(size) as Codec<unknown>
+  if (size <= USUAL) plains[size] = plain
+  return plain
+}
+
 /** How a value of a type is read and written: as its BTF says, or as bytes where that is not told, or of another size. */
 export function codecOf(btf: Btf | undefined, type: number, size: number): Codec<unknown> {
-  const plain = bytes(size) as Codec<unknown>
+  const plain = plainOf(size)
   if (btf === undefined || type === 0) return plain
   try {
     const codec = codecOfType<unknown>(btf, type)

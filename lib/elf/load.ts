@@ -125,7 +125,10 @@ class Loader {
         : { fd: btf, functions, ...(lines === undefined ? {} : { lines }) }
     const code: ProgramCode = {
       bytes: () => insns,
-      lines: ext === undefined || types === undefined ? [] : linesOf(linked, ext, types),
+      // Only for who is told why the verifier refuses it.
+      get lines() {
+        return ext === undefined || types === undefined ? [] : linesOf(linked, ext, types)
+      },
       missing,
     }
     return Program.load(

@@ -1,4 +1,3 @@
-import { LITTLE } from '../asm/decode'
 import type { Btf } from '../btf'
 import type { BtfExt, BtfExtSection, BtfRelocation } from '../btf/ext'
 import type { SourceLine } from '../program'
@@ -17,16 +16,27 @@ export function recordsOf(linked: LinkedCode, ext: BtfExt): ProgramRecords {
   // The kernel wants one for each function, or none at all (check_btf_func).
   if (functions.length !== linked.parts.length) return { functions: undefined, lines: undefined }
   const lines = inParts(linked, ext.lines)
-  const begun = new Set(lines.map(({ slot }) => slot))
-  const whole = linked.parts.every(({ slot }) => begun.has(slot))
   return {
-    functions: packed(functions.map(({ slot, record }) => [slot, record.type])),
-    lines: whole
-      ? packed(
-          lines.map(({ slot, record: { fileName, text, line, column } }) => [slot, fileName, text, pack(line, column)]),
-        )
-      : undefined,
+    functions: packed(functions, 2, (words, at, { slot, record }) => {
+      words[at] = slot
+      words[at + 1] = record.type
+    }),
+    lines: !areComplete(linked, lines)
+      ? undefined
+      : packed(lines, 4, (words, at, { slot, record: { fileName, text, line, column } }) => {
+          words[at] = slot
+          words[at + 1] = fileName
+          words[at + 2] = text
+          words[at + 3] = pack(line, column)
+        }),
   }
+}
+
+/** Whether each function begins with a line, as the kernel wants it (check_btf_line). */
+function areComplete({ parts }: LinkedCode, lines: readonly InPart<unknown>[]): boolean {
+  const begun = new Set<Part>()
+  for (const { part, slot } of lines) if (slot === part.slot) begun.add(part)
+  return begun.size === parts.length
 }
 
 /** The source of a program, for messages of the verifier. */
@@ -58,19 +68,30 @@ function inParts<R extends { readonly offset: number }>(
   { parts }: LinkedCode,
   sections: readonly BtfExtSection<R>[],
 ): InPart<R>[] {
-  return parts.flatMap((part) => {
+  const all: InPart<R>[] = []
+  for (const part of parts) {
     const { section, from, to } = part.function
-    const records = sections.filter((each) => each.section === section.name).flatMap((each) => each.records)
-    return records
-      .filter(({ offset }) => offset >= from && offset < to)
-      .map((record) => ({ part, slot: part.slot + (record.offset - from) / SLOT, record }))
-      .sort((a, b) => a.slot - b.slot)
-  })
+    const own: InPart<R>[] = []
+    for (const each of sections) {
+      if (each.section !== section.name) continue
+      for (const record of each.records) {
+        const { offset } = record
+        if (offset >= from && offset < to) own.push({ part, slot: part.slot + (offset - from) / SLOT, record })
+      }
+    }
+    own.sort((a, b) => a.slot - b.slot)
+    for (const each of own) all.push(each)
+  }
+  return all
 }
 
-function packed(rows: readonly (readonly number[])[]): Uint8Array {
-  const words = rows.flat()
-  const view = new DataView(new ArrayBuffer(words.length * 4))
-  for (const [i, word] of words.entries()) view.setUint32(i * 4, word, LITTLE)
-  return new Uint8Array(view.buffer)
+/** Records of so many words each, as this machine has them: objects for another are refused. */
+function packed<R>(
+  records: readonly R[],
+  size: number,
+  put: (words: Uint32Array, at: number, record: R) => void,
+): Uint8Array {
+  const words = new Uint32Array(records.length * size)
+  for (const [i, record] of records.entries()) put(words, i * size, record)
+  return new Uint8Array(words.buffer)
 }

@@ -43,9 +43,15 @@ export function createOuter(attributes: MapAttributes, inner: MapSpec, subject: 
   return mapCreate({ ...createFields(attributes), inner_map_fd: template.fd }, subject)
 }
 
+/**
+ * Without BTF of its codecs: nobody gets to see it, and of BTF the kernel compares but what is its own in a value (locks,
+ * timers), of which codecs tell nothing. Local storage is not made without.
+ */
 function makeTemplate(inner: MapSpec): BpfMap {
+  const { content } = inner.family
+  const plain = content === undefined || content.key === 'fd' ? inner : inner.with({ content: undefined })
   try {
-    return inner.create()
+    return plain.create()
   } catch (error) {
     throw error instanceof KernelError ? error.within('making the template of an outer map') : error
   }
