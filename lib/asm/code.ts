@@ -130,7 +130,7 @@ export class Code {
   #unknown({ target, index, source, position }: Reference): never {
     const name = `${target}`
     if (this.#layout.insns[index]?.code === (JMP | CALL)) throw new AssemblyError(unknownCall(name), source, position)
-    const near = nearest(name, new Set(labelsOf(this.#layout).values()))
+    const near = nearest(name, new Set([...this.#listing.labels, ...labelsOf(this.#layout).values()]))
     const hint = near === undefined ? '' : `; did you mean ${near}?`
     throw new AssemblyError(`there is no label ${name}${hint}`, source, position)
   }

@@ -57,6 +57,8 @@ export interface Listing {
   /** Slots of 8 bytes. */
   readonly length: number
   readonly marks: readonly Mark[]
+  /** Labels of this text, also those that nothing aims at: for messages. */
+  readonly labels: readonly string[]
   /** What this text aims at and does not have. */
   readonly open: readonly Reference[]
   /** A name for the first instruction, where it has a label. */

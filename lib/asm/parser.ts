@@ -228,8 +228,8 @@ export class Parser extends Scanner {
         isFunction: insn.code === (JMP | CALL) || insn.code === LOAD_IMM64,
       })
     }
-    let name: string | undefined
-    for (const [label, slot] of this.#labels) if (slot === 0 && !label.includes(':')) name ??= label
-    return { insns: this.#insns, length: this.slot, marks: [...this.#marks, ...this.#embedded], open, name }
+    const labels = [...this.#labels.keys()].filter((label) => !label.includes(':'))
+    const name = labels.find((label) => this.#labels.get(label) === 0)
+    return { insns: this.#insns, length: this.slot, marks: [...this.#marks, ...this.#embedded], labels, open, name }
   }
 }

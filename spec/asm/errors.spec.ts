@@ -160,6 +160,10 @@ describe('AssemblyError', () => {
     expect(refusal(() => assemble('goto outt\nif r1 == 0 goto out\nout: exit')).reason).to.equal(
       'there is no label outt; did you mean out?',
     )
+    // Nothing else aims at it.
+    expect(refusal(() => assemble('if r1 == 0 goto ouut\nout: exit')).reason).to.equal(
+      'there is no label ouut; did you mean out?',
+    )
   })
 
   it('a jump that is too far says what to write', () => {
