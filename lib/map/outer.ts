@@ -66,6 +66,8 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   /** An inner map that is certain to fit. The caller owns it; installing it does not change that. */
   createInner(changes: InnerChanges = {}): M {
+    // ClosedError: the BTF of inner maps ends with the outer map, or with the object that it came of.
+    void this.fd
     return this.template.createWith(this.#types, changes)
   }
 
@@ -92,6 +94,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
    * one, filled before anybody can see it.
    */
   #prepare(content: InnerContent<M>, changes: InnerChanges): { inner: M; own: M | undefined } {
+    void this.fd
     if (content instanceof BpfMap) {
       const mismatch = innerMismatch(this.template.attributes, content.attributes)
       if (mismatch !== undefined) throw mismatch

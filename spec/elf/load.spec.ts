@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { BpfMap, BpfObject } from '../../lib'
-import { ArrayMap, type HashMap, type HashOfMaps, MapMismatchError, u32, VerifierError } from '../../lib'
+import { ArrayMap, HashMap, type HashOfMaps, MapMismatchError, u32, VerifierError } from '../../lib'
 import { bpftool, needsBpftool } from '../program/kit'
 import { errorOf } from '../support/error'
 import { eventually, hasFeature, mapIds, pending, requireFeature, useBpffs } from '../support/kernel'
@@ -285,6 +285,14 @@ describe('BpfObject.load', function () {
       expect(app.maps.numbers).to.equal(eight.maps.numbers)
     }
     expect(eight.maps.numbers?.closed).to.equal(false)
+  })
+
+  it('leaves maps of maps that say so once it is closed', () => {
+    const app = open('tutorial').load({ inner: { outer_map: HashMap.spec({ key: u32, value: u32, maxEntries: 4 }) } })
+    const outer = app.maps.outer_map as HashOfMaps<unknown, HashMap<number, number>>
+    app.close()
+    expect(errorOf(() => outer.set(1, [[1, 1]]))).to.include({ code: 'ERR_EBPF_CLOSED' })
+    expect(errorOf(() => outer.createInner())).to.include({ code: 'ERR_EBPF_CLOSED' })
   })
 
   it('can be done again, and ends all of it', async () => {

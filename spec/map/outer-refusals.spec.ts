@@ -166,6 +166,21 @@ describe('what an outer map refuses', () => {
     )
   })
 
+  it('anything once it is closed', async () => {
+    const gone = HashOfMaps.create({
+      key: u32,
+      maxEntries: 4,
+      inner: HashMap.spec({ key: u32, value: u32, maxEntries: 4 }),
+    })
+    gone.close()
+    const before = readdirSync('/proc/self/fd').length
+    for (const write of [() => gone.set(1, [[1, 1]]), () => gone.setMany([[1, [[1, 1]]]]), () => gone.createInner()]) {
+      expect(errorOf(write)).to.include({ code: 'ERR_EBPF_CLOSED' })
+    }
+    expect(await gone.setAsync(1, [[1, 1]]).catch((error: Error) => error)).to.include({ code: 'ERR_EBPF_CLOSED' })
+    expect(readdirSync('/proc/self/fd').length).to.equal(before)
+  })
+
   it('a closed inner map', () => {
     const closed = outer.createInner()
     closed.close()
