@@ -74,6 +74,7 @@ function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
   const { name } = description
   const struct = making.structOps.make(description, making.btfFd)
   if (struct !== undefined) return { map: making.undo.own(struct), fresh: true, given: false }
+  checkOpenEnds(description)
   const given = making.options.maps?.[name]
   const spec = specOf(description, making)
   if (given !== undefined) {
@@ -106,13 +107,26 @@ function templateOf(outer: string, { ...inner }: ObjectMap, declared: MapMaking[
     if (size === undefined) {
       throw new TypeError(
         `map '${outer}': the ${what}s of its inner maps are ${struct}, which the BTF only names, as nothing else uses it: ` +
-          `__uint(${what}_size, sizeof(${struct})) in the source, or load({ inner: { ${outer}: HashMap.spec({ ... }) } }) tell`,
+          `__uint(${what}_size, sizeof(${struct})) in the source, or load({ inner: { ${outer}: HashMap.spec({ ... }) } }) tell ` +
+          `its size; a global variable of it, ${struct} unused_${what};, its fields too`,
       )
     }
     inner[`${what}Size`] = size
   }
   // Named after the outer map, as libbpf names its template.
   return Object.assign(inner, { name: outer })
+}
+
+/** Storage that belongs to something else has no number of its own; a perf event array has one element a CPU. */
+const NUMBERLESS = /STORAGE$|^PERF_EVENT_ARRAY$/
+
+/** Sources may leave sizes to whoever loads them, who is told here which. Throws RangeError. */
+function checkOpenEnds({ name, type, maxEntries, valueSize }: ObjectMap): void {
+  const say = (what: string, how: string) => {
+    throw new RangeError(`map '${name}': its source leaves open ${what}: ${how} says so before load`)
+  }
+  if (maxEntries === 0 && !NUMBERLESS.test(type)) say('how many entries it has', `maps.${name}.maxEntries = 1024`)
+  if (type === 'STACK_TRACE' && valueSize === 0) say('how deep its stacks are', `maps.${name}.valueSize = 127 * 8`)
 }
 
 function specOf(description: ObjectMap, { btfFd, prefix, options, codecOf, declared, data }: MapMaking): MapSpec {

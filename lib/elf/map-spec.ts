@@ -145,9 +145,13 @@ function btfOf({ type, keyType, valueType, maxEntries, name }: ObjectMap, fd: nu
 /** BPF_OBJ_NAME_LEN, without the NUL. */
 const NAME_BYTES = 15
 
-/** What the kernel takes of a name; a map of variables is called after its object: 'my_app.rodata'. */
+/**
+ * What the kernel takes of a name; a map of variables is called after its object: 'my_app.rodata'. As libbpf has it
+ * (internal_map_name), so that tools find it: there is room for '.rodata' in any case, and sections of the author's own,
+ * '.data.custom', go without the object.
+ */
 export function kernelName(name: string, prefix: string): string {
-  const room = Math.max(0, NAME_BYTES - name.length)
-  const whole = name.startsWith('.') ? `${prefix.slice(0, room)}${name}` : name
+  const room = name.includes('.', 1) ? 0 : NAME_BYTES - Math.max(name.length, '.rodata'.length)
+  const whole = name.startsWith('.') ? `${prefix.slice(0, Math.max(0, room))}${name}` : name
   return whole.slice(0, NAME_BYTES).replace(/[^A-Za-z0-9_.]/g, '_')
 }

@@ -42,6 +42,38 @@ describe('objects of other compilers, for other loaders', () => {
     expect(shown.metadata).to.deep.equal({ team: 'edge', release: 7 })
   })
 
+  it('leave sizes to whoever loads them, who is told which', function () {
+    needsKernel(this)
+    const object = open('maps')
+    const { connections, stacks } = object.maps
+    if (connections === undefined || stacks === undefined) throw new Error('the fixture has these')
+    connections.maxEntries = 0
+    stacks.valueSize = 0
+    expect(() => object.load()).to.throw(
+      RangeError,
+      /'connections'.*how many entries.*maps\.connections\.maxEntries = /,
+    )
+    connections.maxEntries = 8
+    expect(() => object.load()).to.throw(RangeError, /'stacks'.*how deep.*maps\.stacks\.valueSize = /)
+    stacks.valueSize = 32 * 8
+    using app = object.load()
+    expect(app.maps.stacks?.attributes.valueSize).to.equal(256)
+  })
+
+  it('have variables in maps whose names are those that libbpf gives', function () {
+    needsKernel(this)
+    needsBpftool(this)
+    const given = (name: string, bytes: Uint8Array) => {
+      using app = BpfObject.open(bytes, { name }).load()
+      const ids = Object.values(app.maps).map((map) => map.id)
+      const shown: { id: number; name: string }[] = JSON.parse(bpftool('-j', 'map', 'show'))
+      return shown.filter(({ id }) => ids.includes(id)).map((map) => map.name)
+    }
+    expect(given('relations_read.bpf.o', bytesOf('metadata'))).to.deep.equal(['relation.rodata'])
+    // '.bss' has room for more of the object's name, and does without: all maps of an object begin alike.
+    expect(given('relations_read.bpf.o', bytesOf('globals'))).to.include.members(['relation.rodata', 'relation.bss'])
+  })
+
   it('have BTF of a header alone, as of gcc: the same as none', () => {
     const bytes = bytesOf('tutorial')
     const at = Buffer.from(bytes.buffer).indexOf(Buffer.from([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]))
