@@ -12,7 +12,7 @@ import { SCALE } from '../support/compiled'
 import { bytesOf, needsFixtures } from './kit'
 
 const SEED = 20_261
-const ROUNDS = Math.ceil(5000 * SCALE)
+const ROUNDS = Math.ceil(250 * SCALE)
 const OBJECTS = [
   'functions',
   'globals',
