@@ -1,4 +1,6 @@
 import * as uapi from '../../syscalls/uapi-map'
+import { nearest } from '../text/nearest'
+import { withoutPrefix } from '../text/without-prefix'
 
 /** The kernel's map types under their own names, without the prefix BPF_MAP_TYPE_. */
 export const MAP_TYPES = {
@@ -88,7 +90,10 @@ export function flagBits(flags: readonly MapFlag[] = []): number {
   for (const flag of flags) {
     const bit: number | undefined = MAP_FLAGS[flag as MapFlag]
     if (bit === undefined) {
-      throw new RangeError(`no map flag is called ${String(flag)}: there are ${Object.keys(MAP_FLAGS).join(', ')}`)
+      const known = Object.keys(MAP_FLAGS)
+      const near = nearest(String(flag), known)
+      const did = near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`
+      throw new RangeError(`no map flag is called ${String(flag)}: ${withoutPrefix(flag, known) ?? did}`)
     }
     bits |= bit
   }
@@ -97,6 +102,7 @@ export function flagBits(flags: readonly MapFlag[] = []): number {
 
 /** The names of flag bits; a bit without a name is given as a number. */
 export function flagNames(bits: number): (MapFlag | number)[] {
+  if (bits === 0) return []
   const names: (MapFlag | number)[] = []
   let rest = bits
   for (const [name, bit] of Object.entries(MAP_FLAGS)) {
