@@ -26,6 +26,7 @@ export function tracefsRoot(): string | undefined {
  * tracefs is not mounted), EACCES (tracefs is not for this user).
  */
 export function tracepointId(category: string, name: string): number {
+  checkApart(category, name)
   checkTracepoint('category', category)
   checkTracepoint('name', name)
   const text = readTracefs(`events/${category}/${name}/id`, `tracepoint ${category}:${name}`, (root) =>
@@ -69,6 +70,16 @@ export function checkTracepoint(what: string, part: string): void {
   if (!/^[^/\0]+$/.test(part) || part === '.' || part === '..') {
     throw new RangeError(`${JSON.stringify(part)} cannot be the ${what} of a tracepoint`)
   }
+}
+
+/** Sections of objects and tools write a tracepoint's category and its name as one. */
+function checkApart(category: unknown, name: unknown): void {
+  if (typeof category !== 'string' || !(category.includes('/') || name === undefined)) return
+  const [, first, second] = /(?:^|\/)([^/:]+)[/:]([^/:]+)$/.exec(category) ?? []
+  if (first === undefined || second === undefined) return
+  throw new RangeError(
+    `${JSON.stringify(category)} cannot be the category of a tracepoint: category and name apart: attachTracepoint(program, '${first}', '${second}')`,
+  )
 }
 
 function unknownTracepoint(root: string, category: string, name: string): string {

@@ -48,7 +48,7 @@ export function attachTracepoint(
  * arguments than there are; or a cookie before Linux 6.10). Linux 4.17.
  */
 export function attachRawTracepoint(program: ProgramLike, name: string, { cookie }: CookieOptions = {}): Link {
-  checkTracepoint('name', name)
+  checkRaw(name)
   const target = `raw_tracepoint ${name}`
   const { fd: prog_fd } = checkProgram(program, target, 'raw_tracepoint', 'raw_tracepoint_writable')
   const given = cookie === undefined ? undefined : checkU64('cookie', cookie)
@@ -63,6 +63,15 @@ export function attachRawTracepoint(program: ProgramLike, name: string, { cookie
   } catch (error) {
     throw unsupportedOr(error, () => [['attach', 'raw_tracepoint']])
   }
+}
+
+/** A raw tracepoint has no category. */
+function checkRaw(name: string): void {
+  const [, bare] = /^[^/:]+[/:]([^/:]+)$/.exec(String(name)) ?? []
+  if (bare !== undefined) {
+    throw new RangeError(`'${name}' cannot be the name of a raw tracepoint: those have no category, '${bare}' will do`)
+  }
+  checkTracepoint('name', name)
 }
 
 /** BTF has a type for each tracepoint, so their names are known without tracefs. */

@@ -109,6 +109,22 @@ describe('attachTracepoint', () => {
     expect(error('sched', 1 as never)).to.be.instanceOf(TypeError)
   })
 
+  it('says how category and name are written apart', () => {
+    const program = counting()
+    const error = (...names: string[]) => failing(() => attachTracepoint(program, ...(names as [string, string])))
+    const apart = "category and name apart: attachTracepoint(program, 'syscalls', 'sys_enter_execve')"
+    for (const names of [
+      ['syscalls/sys_enter_execve'],
+      ['syscalls:sys_enter_execve'],
+      ['tracepoint/syscalls/sys_enter_execve'],
+      ['syscalls/sys_enter_execve', 'sys_enter_execve'],
+    ]) {
+      expect(error(...names)).to.be.instanceOf(RangeError)
+      expect(error(...names).message).to.include(`cannot be the category of a tracepoint: ${apart}`)
+    }
+    expect(error('syscalls').message).to.equal('the name of a tracepoint is a string, not undefined')
+  })
+
   it('refuses another type of program before an event is opened', () => {
     const program = stage.program({ type: 'raw_tracepoint', name: 'other', code: new HookCode().end() })
     recorded((recording) => {
@@ -231,6 +247,7 @@ describe('attachRawTracepoint', () => {
         expect(error(wrong).message).to.contain('the name of a tracepoint is a string')
       }
       for (const wrong of ['', 'a/b', 'a\0b']) expect(error(wrong)).to.be.instanceOf(RangeError)
+      expect(error('sched/sched_switch').message).to.contain("those have no category, 'sched_switch' will do")
       expect(recording.bpf(uapi.BPF_RAW_TRACEPOINT_OPEN)).to.deep.equal([])
     })
   })
