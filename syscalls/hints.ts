@@ -106,7 +106,8 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_OBJ_PIN: {
     EPERM:
       'the path is not on a bpf file system: mount one with  mount -t bpf bpf /sys/fs/bpf  (or the name has a dot: pins must not)',
-    ENOENT: 'a folder of the path does not exist, or no bpf file system is mounted there',
+    ENOENT:
+      'a folder of the path does not exist, or no bpf file system is mounted there:  mount -t bpf bpf /sys/fs/bpf  mounts one',
     EEXIST: 'something is pinned at this path already',
     EACCES: 'no permission to write in that folder',
     EINVAL: 'the file descriptor is no map, program or link, and nothing else can be pinned',

@@ -280,7 +280,12 @@ describe('hints for what the kernel really refuses', () => {
       /not on a bpf file system: mount one/,
       () => sys.objPin(join(tmpdir(), `ebpf-ts-${process.pid}`), map()),
     ],
-    ['a pin in no folder', 'ENOENT', /folder of the path does not exist/, () => sys.objPin('/no/such/folder/x', map())],
+    [
+      'a pin in no folder',
+      'ENOENT',
+      /folder of the path does not exist.* mount -t bpf bpf/,
+      () => sys.objPin('/no/such/folder/x', map()),
+    ],
     [
       'a pin of a taken name',
       'EEXIST',
