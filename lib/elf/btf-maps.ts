@@ -164,7 +164,7 @@ function sizeOf(btf: Btf, definition: Definition, { what, type, given }: Size): 
     throw refuse(
       btf,
       definition,
-      `its ${what} is struct ${its.name}, which the BTF only names, as nothing else uses it: ${size} tells its size`,
+      `its ${what} is struct ${its.name}, which the BTF only names, as nothing else uses it: ${size} tells its size; a global variable of it, struct ${its.name} unused_${what};, its fields too`,
     )
   }
   const size = btf.sizeOf(type)

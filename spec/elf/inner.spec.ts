@@ -63,6 +63,7 @@ describe('inner maps of objects', function () {
     expect(error).to.be.instanceOf(TypeError)
     expect(error.message).to.match(/'by_tenant': the keys of its inner maps are struct flow, which the BTF only names/)
     expect(error.message).to.match(/load\(\{ inner: \{ by_tenant: /)
+    expect(error.message).to.match(/tell its size; a global variable of it, struct flow unused_key;, its fields too$/)
     const inner = HashMap.spec({ key: Flow, value: Traffic, maxEntries: 8 })
     using given = object.load({ inner: { by_tenant: inner } })
     Object.assign(object.maps.by_tenant?.inner ?? {}, { key: Flow, value: Traffic })
