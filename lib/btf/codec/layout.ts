@@ -60,7 +60,7 @@ export class LayoutOf implements Found {
   }
 
   #struct(type: BtfStruct, from: number): Layout {
-    this.#enter()
+    this.#enter(type, from)
     const own: Field[] = []
     const choices: Choice[] = []
     const inBits = new Set<Field>()
@@ -92,7 +92,7 @@ export class LayoutOf implements Found {
   }
 
   #choice(type: BtfUnion, from: number): Choice {
-    this.#enter()
+    this.#enter(type, from)
     const ways: Layout[] = []
     for (const member of type.members) {
       const bits = from + member.bitOffset
@@ -112,8 +112,12 @@ export class LayoutOf implements Found {
     return { from: from / 8, to: from / 8 + type.size, ways: ways.filter(hasMembers) }
   }
 
-  #enter(): void {
+  /** What is written as a whole, its padding included, must be within what is around it. */
+  #enter({ kind, size }: BtfStruct | BtfUnion, from: number): void {
     if (++this.#depth > DEPTH) throw this.#maker.refuse(this.#path, `is in itself, or more than ${DEPTH} deep`)
+    const end = from / 8 + size
+    if (end <= this.#size) return
+    throw this.#maker.refuse(this.#path, `has a ${kind} that ends at ${end}, and the whole has ${this.#size} bytes`)
   }
 
   /** The struct or union that a member without a name is. */

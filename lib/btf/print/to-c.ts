@@ -36,7 +36,7 @@ export function toC(btf: Btf, what?: string | number, { deep = false }: ToCOptio
 
 function single(types: Types, text: CText, type: BtfType): string {
   if (type.kind === 'datasec') return type.vars.map((variable) => text.definition(types.of(variable.type))).join('\n')
-  if (type.kind === 'decl_tag') return single(types, text, types.of(type.type))
+  if (type.kind === 'decl_tag') return types.deeper(type.id, () => single(types, text, types.of(type.type)))
   return text.definition(type)
 }
 

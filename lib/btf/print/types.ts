@@ -10,7 +10,7 @@ const DEPTH = 200
  * no name wherever it is used, so that types made from each other twice over, thirty deep, would be without end. The
  * kernel's own BTF comes to a fifth of it.
  */
-const MOST = { beside: 2 ** 23, each: 16 }
+const MOST = { beside: 2 ** 21, each: 16 }
 const TYPE = 64
 
 /** The types of one BTF while they are printed: each is read once. */

@@ -57,6 +57,9 @@ interface Within {
   readonly title: string
 }
 
+/** Typedefs and qualifiers one behind the other, as many as BTF has elsewhere (MAX_RESOLVE_DEPTH): more are a circle. */
+const MOST_NAMES = 33
+
 /** Characters of a member's line. */
 const MOST_INLINE = 100
 
@@ -81,7 +84,10 @@ export class TypeScriptText {
 
   /** The value of a type, with what it needs declared. */
   valueOf(id: number, path: string, hint?: NameHint): ValueText {
-    return this.#types.deeper(id, () => this.#valueOf(id, path, hint))
+    const value = this.#types.deeper(id, () => this.#valueOf(id, path, hint))
+    // What has no name is written out again wherever it is used.
+    this.#types.spend(id, value.type.length + (value.codec?.text.length ?? 0))
+    return value
   }
 
   /** Gives a name to what has none of its own: `type U32 = number`. */
@@ -123,7 +129,8 @@ export class TypeScriptText {
   #named(id: number): { readonly type: BtfType; readonly name: string } {
     let type = this.#types.of(id)
     let name = ''
-    for (;;) {
+    for (let depth = 0; ; depth++) {
+      if (depth > MOST_NAMES) throw this.#types.tooDeep(id)
       switch (type.kind) {
         case 'typedef':
           name = type.name
@@ -137,8 +144,6 @@ export class TypeScriptText {
         default:
           return { type, name: type.name === '' ? name : type.name }
       }
-      // Refuses what is made from itself.
-      this.#types.resolve(type.type)
       type = this.#types.of(type.type)
     }
   }
@@ -171,6 +176,7 @@ export class TypeScriptText {
 
   /** As codecOf has it: by name where a value has one, and numbers where not. `bits` are those of a bit field. */
   #enum(type: BtfEnum | BtfEnum64, name: string, hint?: NameHint, bits = 8 * type.size): ValueText {
+    this.#types.spend(type.id, type.values.length)
     const signed =
       type.signed || (type.kind === 'enum' && bits < 32 && type.values.some(({ value }) => value >= 2 ** 31))
     const constants = type.values.flatMap(({ name, value }): [string, bigint][] => {
