@@ -13,6 +13,7 @@ import { type Bytes, checkObjectName, cstring, optionalBytes } from './buffer'
 import { call } from './call'
 import type { Subject } from './errno'
 import { checkFd, checkKind, type FdKind, settleFd } from './fd'
+import { networkMapHint } from './hints'
 import { MAP_INFO_SIZE, type MapInfo, readMapInfo } from './info-map'
 import {
   BPF_MAP_CREATE,
@@ -23,6 +24,13 @@ import {
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
 } from './uapi-cmd'
+import {
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
+  BPF_MAP_TYPE_SOCKHASH,
+  BPF_MAP_TYPE_SOCKMAP,
+  BPF_MAP_TYPE_XSKMAP,
+} from './uapi-map'
 
 /** Typed calls of bpf(2) on maps, and on what every BPF object has: pins, ids, info. All throw KernelError. */
 
@@ -40,7 +48,21 @@ export function mapCreate(fields: MapCreateFields, subject?: Subject): number {
   if (fields.btf_fd !== undefined) checkFd(fields.btf_fd, 'btf_fd')
   if (fields.value_type_btf_obj_fd !== undefined) checkFd(fields.value_type_btf_obj_fd, 'value_type_btf_obj_fd')
   if (fields.map_token_fd !== undefined) checkFd(fields.map_token_fd, 'map_token_fd')
-  return settleFd(call(BPF_MAP_CREATE, packMapCreate, withHash(fields), { subject, keep: fields }).result)
+  const told = subject !== undefined && NETWORK_MAPS.has(fields.map_type) ? ofNetwork(subject) : subject
+  return settleFd(call(BPF_MAP_CREATE, packMapCreate, withHash(fields), { subject: told, keep: fields }).result)
+}
+
+/** Types that ask for CAP_NET_ADMIN as well (map_create in kernel/bpf/syscall.c; before Linux 6.4, their own map_alloc). */
+const NETWORK_MAPS: ReadonlySet<number> = new Set([
+  ...[BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH],
+  BPF_MAP_TYPE_XSKMAP,
+])
+
+function ofNetwork(subject: Subject): Subject {
+  return {
+    description: subject.description,
+    hint: (command, code) => subject.hint?.(command, code) ?? (code === 'EPERM' ? networkMapHint() : undefined),
+  }
 }
 
 function withHash(fields: MapCreateFields): MapCreateAttr {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { memlockHint } from './memlock'
-import { missingCapabilities } from './privilege'
+import { type Capability, missingCapabilities } from './privilege'
 
 /**
  * The one place where an errno becomes a likely cause. What depends on an object (a frozen map, a template that does
@@ -13,7 +13,7 @@ type Hint = string | (() => string | undefined)
 
 const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_MAP_CREATE: {
-    EPERM: () => charged('CAP_BPF (or CAP_SYS_ADMIN); DEVMAP, SOCKMAP and XSKMAP need CAP_NET_ADMIN too'),
+    EPERM: () => charged('CAP_BPF (or CAP_SYS_ADMIN)'),
     E2BIG:
       'the map would be too large: max_entries times the sizes of key and value (in Linux 5.10 also: a key of more than 512 bytes)',
     ENOMEM: 'no memory for the map',
@@ -149,10 +149,16 @@ export function hintFor(command: string, code: string): string | undefined {
   return typeof hint === 'function' ? hint() : hint
 }
 
-function needs(what: string): string {
-  const missing = missingCapabilities('CAP_BPF', 'CAP_SYS_ADMIN')
+/** What most likely is wrong where BPF_MAP_CREATE answers EPERM for a type that is about the network. */
+export function networkMapHint(): string {
+  return charged('CAP_BPF and CAP_NET_ADMIN, for maps of this type', 'CAP_BPF', 'CAP_SYS_ADMIN', 'CAP_NET_ADMIN')
+}
+
+function needs(what: string, ...wanted: readonly Capability[]): string {
+  const asked: readonly Capability[] = wanted.length === 0 ? ['CAP_BPF', 'CAP_SYS_ADMIN'] : wanted
+  const missing = missingCapabilities(...asked)
   if (missing.length === 0)
-    return `needs ${what}; this process has both CAP_BPF and CAP_SYS_ADMIN, so a security module or lockdown may forbid it`
+    return `needs ${what}; this process has ${asked.join(' and ')}, so a security module or lockdown may forbid it`
   return `needs ${what}; this process lacks ${missing.join(' and ')} (run it as root, or give node the capability)`
 }
 
@@ -171,7 +177,7 @@ function paranoid(): string {
 }
 
 /** The same for what counts against RLIMIT_MEMLOCK in kernels that count. */
-function charged(what: string): string {
+function charged(what: string, ...wanted: readonly Capability[]): string {
   const limit = memlockHint()
-  return limit === undefined ? needs(what) : `${limit}; or ${needs(what)}`
+  return limit === undefined ? needs(what, ...wanted) : `${limit}; or ${needs(what, ...wanted)}`
 }
