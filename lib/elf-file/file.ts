@@ -108,6 +108,13 @@ const ELSEWHERE = 0xffff
 /** More than the largest executables have of any one table: a hostile file may claim what no memory can hold. */
 const LARGEST_TABLE = 2 ** 30
 
+/** What makes an object of a file that is taken for one. */
+function howToCompile(path: string): string {
+  if (!path.endsWith('.c')) return ''
+  const files = `-c ${path} -o ${path.slice(0, -1)}o`
+  return `: it is source, which  clang -O2 -g -target bpf -I/usr/include/$(uname -m)-linux-gnu ${files}  compiles`
+}
+
 /** Bytes of names that are read for each byte there is: names may share their ends, and many places one name. */
 const MOST_SHARED = 64
 
@@ -132,7 +139,8 @@ export class ElfFile {
     const ident = source.read(0, Math.min(16, source.size))
     const magic = Array.from(ident.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0')).join(' ')
     if (magic !== '7f 45 4c 46') {
-      throw this.error(0, `no ELF file: it begins with ${magic === '' ? 'nothing' : magic}, not with 7f 45 4c 46`)
+      const found = magic === '' ? 'nothing' : magic
+      throw this.error(0, `no ELF file: it begins with ${found}, not with 7f 45 4c 46${howToCompile(source.path)}`)
     }
     this.bits = this.#oneOf(ident, 4, { 1: 32, 2: 64 }, 'class (1 for 32 bits, 2 for 64)')
     this.littleEndian = this.#oneOf(ident, 5, { 1: true, 2: false }, 'byte order (1 for little-endian, 2 for big)')
@@ -223,9 +231,12 @@ export class ElfFile {
 
   /** The same of what is in the file, hence below 2^53; `base` is where the view begins. */
   #place(view: DataView, at: number, base: number, what: string): number {
-    const value = this.#word(view, at)
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw this.error(base + at, `${what} is ${value}: no file is so long`)
-    return Number(value)
+    const le = this.littleEndian
+    if (this.#shape.word === 4) return view.getUint32(at, le)
+    // By halves: a bigint of each costs more than all the rest.
+    const value = view.getUint32(at + (le ? 4 : 0), le) * 2 ** 32 + view.getUint32(at + (le ? 0 : 4), le)
+    if (Number.isSafeInteger(value)) return value
+    throw this.error(base + at, `${what} is ${this.#word(view, at)}: no file is so long`)
   }
 
   #readSections(header: DataView): Section[] {

@@ -40,22 +40,25 @@ export class Global<T = unknown> {
   readonly constant: boolean
   readonly typeId: number
   readonly #memory: Memory
-  #codec: Codec<T>
+  /** Made when it is asked for: objects have many variables, and few of them are read. */
+  readonly #makeCodec: () => Codec<T>
+  #codec: Codec<T> | undefined
 
   /** @internal */
-  constructor(parts: VariableParts, codec: Codec<T>, memory: Memory) {
+  constructor(parts: VariableParts, codec: () => Codec<T>, memory: Memory) {
     this.name = parts.name
     this.section = parts.section
     this.offset = parts.offset
     this.size = parts.size
     this.constant = parts.constant
     this.typeId = parts.typeId
-    this.#codec = codec
+    this.#makeCodec = codec
     this.#memory = memory
   }
 
   /** How it is read and written: by its type in BTF, or as bytes where that is not known. */
   get codec(): Codec<T> {
+    this.#codec ??= this.#makeCodec()
     return this.#codec
   }
 
@@ -71,7 +74,7 @@ export class Global<T = unknown> {
   /** What it is now. Reading takes no system call. Throws ClosedError. */
   get value(): T {
     const bytes = this.#memory.bytes()
-    return this.#codec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.offset)
+    return this.codec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.offset)
   }
 
   /**
@@ -82,7 +85,7 @@ export class Global<T = unknown> {
     if (this.#memory.readonly !== undefined) throw new TypeError(`${this.name}: ${this.#memory.readonly}`)
     // Encoded elsewhere first: where that throws, nothing has been written.
     const encoded = new ArrayBuffer(this.size)
-    this.#codec.write(new DataView(encoded), 0, value)
+    this.codec.write(new DataView(encoded), 0, value)
     const bytes = this.#memory.bytes()
     if (this.size === 8 && (bytes.byteOffset + this.offset) % 8 === 0) {
       new BigUint64Array(bytes.buffer, bytes.byteOffset + this.offset, 1)[0] = new BigUint64Array(encoded)[0] as bigint
@@ -95,12 +98,13 @@ export class Global<T = unknown> {
 
   /** @internal The same variable in other memory. */
   in(memory: Memory): Global<T> {
-    return new Global<T>(this, this.#codec, memory)
+    const codec = this.#codec
+    return new Global<T>(this, codec === undefined ? this.#makeCodec : () => codec, memory)
   }
 
   [inspect.custom](): string {
     const kind = this.constant ? 'const ' : ''
-    return `${kind}${this.name} = ${inspect(this.value)} (${this.#codec.name}, ${this.section}+${this.offset} of ${this.#memory.what})`
+    return `${kind}${this.name} = ${inspect(this.value)} (${this.codec.name}, ${this.section}+${this.offset} of ${this.#memory.what})`
   }
 }
 
@@ -158,7 +162,7 @@ export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: re
       const { name, value: offset, size } = symbol
       const typeId = types.get(name) ?? 0
       const parts = { name, section: section.name, offset, size, typeId, constant }
-      return new Global<unknown>(parts, codecOf(btf, typeId, size), memory)
+      return new Global<unknown>(parts, () => codecOf(btf, typeId, size), memory)
     })
   })
 }
