@@ -2,6 +2,7 @@ import { btfOpenById } from '../../syscalls/bpf-btf'
 import { Btf, type BtfDatasec, type BtfType } from '../btf'
 import { kernelObjects } from '../btf/source'
 import { declarationIsCompatible } from '../co-re/compatible'
+import { essentialName } from '../co-re/names'
 import { bytes } from '../codec'
 import { type ElfSymbol, STB_WEAK } from '../elf-file/tables'
 import { features } from '../features'
@@ -57,7 +58,7 @@ export class Externs {
     const type = btf.type(its)
     if (kind === 'call' || type.kind === 'func') return this.#function(symbol, kind, type)
     if (type.kind === 'var' && btf.resolve(type.type).kind !== 'void') return this.#variable(symbol, type)
-    const address = kernelAddress(essential(name))
+    const address = kernelAddress(essentialName(name))
     return { constant: (address ?? this.#none(symbol, 'symbol in /proc/kallsyms')) + BigInt(addend) }
   }
 
@@ -75,7 +76,7 @@ export class Externs {
     if (found === undefined || other !== undefined) {
       this.#none(symbol, 'function that programs may call')
       if (kind === 'load') return { constant: 0n }
-      const missing = `neither it nor its modules have a function ${essential(symbol.name)} that programs may call`
+      const missing = `neither it nor its modules have a function ${essentialName(symbol.name)} that programs may call`
       return { poison: { what: `function ${symbol.name}`, reason: other ?? missing } }
     }
     if (kind === 'load') return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
@@ -111,7 +112,7 @@ export class Externs {
   }
 
   #find(name: string, kind: 'func' | 'var'): InKernel | undefined {
-    const wanted = essential(name)
+    const wanted = essentialName(name)
     const own = Btf.kernel().find(wanted, kind)
     if (own !== undefined) return { id: own.id, btf: Btf.kernel(), module: undefined }
     for (const { name: module, btf } of Btf.modules()) {
@@ -213,9 +214,3 @@ function declaration(btf: Btf, id: number): string {
 
 /** A struct without a name is written as a whole. */
 const LONGEST = 200
-
-/** A name without flavour: `bpf_kfunc___old` stands for bpf_kfunc. */
-function essential(name: string): string {
-  const at = name.indexOf('___')
-  return at > 0 ? name.slice(0, at) : name
-}
