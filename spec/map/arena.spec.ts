@@ -3,7 +3,8 @@ import { u32, u64 } from '../../lib'
 import { pageSize } from '../../lib/cpu/page-size'
 import { Arena } from '../../lib/map/arena'
 import { errorOf } from '../support/error'
-import { requireFeature } from '../support/kernel'
+import { collect } from '../support/gc'
+import { eventually, requireFeature } from '../support/kernel'
 
 /** Far from what processes have mapped, and not where other specs are. */
 const PLACE = 3n << 43n
@@ -62,6 +63,27 @@ describe('the memory of an Arena', () => {
     using next = Arena.create({ pages: 2, mapExtra: PLACE })
     expect(next.address).to.equal(PLACE)
     expect(new Uint8Array(next.memory).every((byte) => byte === 0)).to.equal(true)
+  })
+
+  it('is given back once nobody has what was there before, also of another size', async () => {
+    const place = PLACE + 2n ** 33n
+    const use = (pages: number): void => {
+      using arena = Arena.create({ pages, mapExtra: place })
+      expect(arena.address).to.equal(place)
+      new Uint8Array(arena.memory)[0] = pages
+    }
+    use(2)
+    await eventually(() => {
+      collect()
+      use(3)
+      return true
+    }, 'the addresses are free')
+    // At once, also where it is collected and what gives the addresses back has not been called.
+    for (let round = 0; round < 3; round++) {
+      use(3)
+      collect()
+      use(3)
+    }
   })
 
   it('of another handle has its address, where that is told', () => {
