@@ -7,8 +7,12 @@ import {
   Btf,
   type BtfValue,
   bytes,
+  codecOf,
   HashMap,
   type HashOfMaps,
+  i16be,
+  i32be,
+  i64be,
   type LpmTrie,
   MapNameError,
   maps,
@@ -16,7 +20,12 @@ import {
   type PerCpuArrayMap,
   type PerCpuHashMap,
   possibleCpus,
+  struct,
+  u16be,
   u32,
+  u32be,
+  u64be,
+  u64nbe,
 } from '../../lib'
 import { btfLoad } from '../../syscalls/bpf-btf'
 import { closeFd } from '../../syscalls/fd'
@@ -186,6 +195,19 @@ describe('opening maps that carry BTF', () => {
     using raw = openMap({ id: open.id }, { raw: true })
     expect(inspect(raw)).to.match(/^HashMap#\d+ 'open' bytes\(4\) → bytes\(4\) 1\/4 fd \d+\n {2}<05 00 00 00> → <.*>$/)
     open.delete(5)
+  })
+
+  it('reads what is in network byte order as the number that it is', () => {
+    const value = struct({ a: u32be, b: u64be, c: i16be, d: i32be, e: i64be, f: u64nbe })
+    using made = HashMap.create({ name: 'network', key: u16be, value, maxEntries: 1 })
+    made.set(443, { a: 1, b: 2n, c: -3, d: -4, e: -5n, f: 6 })
+    using map = openMap({ id: made.id }) as Table
+    expect([...map]).to.deep.equal([[443, { a: 1, b: 2n, c: -3, d: -4, e: -5n, f: 6n }]])
+    map.set(443, { a: 0x01020304, b: 2n, c: 3, d: 4, e: 5n, f: 6n })
+    expect(made.get(443)?.a).to.equal(0x01020304)
+    const address = new DataView(Uint8Array.of(2, 0, 1, 187, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0).buffer)
+    const { sin_port, sin_addr } = codecOf<Record<string, BtfValue>>(Btf.kernel(), 'sockaddr_in').read(address, 0)
+    expect([sin_port, sin_addr]).to.deep.equal([443, { s_addr: 0x7f000001 }])
   })
 
   it('takes the codecs that are given, and BTF for the others', () => {

@@ -5,6 +5,7 @@ import { BtfError } from '../error'
 import type { BtfArray, BtfDatasec, BtfInt, BtfKind, BtfStruct, BtfType, BtfUnion } from '../types'
 import { byteArray, isByte, isChar } from './arrays'
 import { LayoutOf, type Maker } from './layout'
+import { inNetworkOrder } from './network-order'
 import { recordCodec } from './record'
 import { bitsCodec, enumCodec, floatCodec, intCodec, pointerCodec } from './scalar'
 
@@ -34,7 +35,8 @@ const known = new WeakMap<Btf, Map<number, Codec<unknown>>>()
  * How values of a type are read and written, as BTF describes it: by its id, or by its name (`btf.require(name, kind).id`
  * tells apart what has one name). Layout and byte order are those of the BTF.
  *
- * - Integers up to 32 bits are numbers, longer ones bigints, `bool` is a boolean; bit fields are what their type is.
+ * - Integers up to 32 bits are numbers, longer ones bigints, `bool` is a boolean; bit fields are what their type is. Of
+ *   `__be16`, `__be32` and `__be64`, which are in network byte order, the value is read and written.
  * - Enums are the names of their values, and numbers where a value has none; both can be written (see `enumOf`).
  * - `char[n]` is a string (see `cstring`); `__u8[n]` a Uint8Array, and may be written as an array of numbers; all other
  *   arrays are arrays, those of several dimensions arrays of arrays.
@@ -108,7 +110,7 @@ class CodecMaker implements Maker {
     const type = this.btf.resolve(named.kind === 'var' ? named.type : id)
     switch (type.kind) {
       case 'int':
-        return this.#required(this.#int(type), path, `is an integer of ${type.size} bytes`)
+        return this.#required(this.#int(type, id), path, `is an integer of ${type.size} bytes`)
       case 'enum':
       case 'enum64':
         return this.#required(enumCodec(this.btf, type), path, `is an enum of ${type.size} bytes`)
@@ -136,9 +138,9 @@ class CodecMaker implements Maker {
   }
 
   /** An integer that does not fill its bytes, as compilers wrote bit fields before there was kind_flag. */
-  #int(type: BtfInt): Codec<unknown> | undefined {
+  #int(type: BtfInt, id: number): Codec<unknown> | undefined {
     const { size, bits, bitOffset } = type
-    if (bits === size * 8 && bitOffset === 0) return intCodec(this.btf, type)
+    if (bits === size * 8 && bitOffset === 0) return inNetworkOrder(this.btf, type, id) ?? intCodec(this.btf, type)
     if (bits === 0 || bitOffset + bits > size * 8) return undefined
     const part = bitsCodec(this.btf, type, { bitOffset: bitOffset % 8, bits })
     if (part === undefined) return undefined

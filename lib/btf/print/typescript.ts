@@ -1,5 +1,6 @@
 import { isByte, isChar } from '../codec/arrays'
 import { kernelOwned } from '../codec/kernel-owned'
+import { inNetworkOrder } from '../codec/network-order'
 import { BtfError } from '../error'
 import type { BtfArray, BtfDatasec, BtfEnum, BtfEnum64, BtfInt, BtfStruct, BtfType, BtfUnion } from '../types'
 import type { UniqueNames } from './identifiers'
@@ -102,7 +103,7 @@ export class TypeScriptText {
     if (known !== undefined) return known
     switch (type.kind) {
       case 'int':
-        return this.#int(type)
+        return this.#int(type, id)
       case 'float':
         if (type.size !== 4 && type.size !== 8)
           throw this.#refuse(path, `is a floating-point number of ${type.size} bytes`)
@@ -154,11 +155,14 @@ export class TypeScriptText {
     return value
   }
 
-  #int({ size, bits, bitOffset, encoding }: BtfInt): ValueText {
+  #int(int: BtfInt, id: number): ValueText {
+    const { size, bits, bitOffset, encoding } = int
     const type = encoding === 'bool' ? 'boolean' : size > 4 ? 'bigint' : 'number'
     const letters = INTEGERS[size]
     if (letters === undefined || bits !== 8 * size || bitOffset !== 0) return { type, codec: undefined }
     if (encoding === 'bool') return { type, codec: size === 1 ? this.#scalar('bool', 1) : undefined }
+    const swapped = inNetworkOrder(this.#types.btf, int, id)
+    if (swapped !== undefined) return { type, codec: this.#scalar(swapped.name, size) }
     return { type, codec: this.#scalar(`${encoding === 'signed' ? 'i' : 'u'}${letters}`, size) }
   }
 
