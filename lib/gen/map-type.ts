@@ -52,6 +52,7 @@ const CLASSES: Readonly<Partial<Record<MapType, readonly [name: string, ...of: P
   USER_RINGBUF: ['UserRingBuf'],
   BLOOM_FILTER: ['BloomFilter', 'value'],
   ARENA: ['Arena'],
+  STRUCT_OPS: ['StructOpsMap'],
 }
 
 /** What a map is of which no more is known. */

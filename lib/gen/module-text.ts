@@ -22,19 +22,22 @@ export function importOf(names: Iterable<string>, from: string): string {
 
 const bare = (name: string) => name.replace(/^type /, '')
 
-/** Without case, and numbers by what they count: u8, u16, u64. */
+/** By letters, a capital before its small one, and numbers by what they count: BpfObject, bool, u8, u16. */
 function compare(a: string, b: string): number {
-  const parts = (name: string) => name.toLowerCase().match(/\d+|\D+/g) ?? []
   const [left, right] = [parts(a), parts(b)]
   for (const [i, one] of left.entries()) {
     const other = right[i]
     if (other === undefined) return 1
+    if (one === other) continue
     const difference = Number(one) - Number(other)
     if (difference !== 0 && !Number.isNaN(difference)) return difference
-    if (one !== other) return one < other ? -1 : 1
+    const [small, otherSmall] = [one.toLowerCase(), other.toLowerCase()]
+    return (small === otherSmall ? one < other : small < otherSmall) ? -1 : 1
   }
-  return left.length < right.length ? -1 : a < b ? -1 : Number(a > b)
+  return left.length - right.length
 }
+
+const parts = (name: string): readonly string[] => name.match(/\d+|\D/g) ?? []
 
 /** Bytes as a string of base64 over many lines, which decoders pass over. */
 export function base64(bytes: Uint8Array): string {

@@ -1,6 +1,6 @@
 import type { Btf } from '../btf'
 import { BtfError, codecOf } from '../btf'
-import { type TypeScriptParts, typeScriptParts, type WantedType } from '../btf/print'
+import { type TypeScriptParts, typeScriptParts, usesName, type WantedType } from '../btf/print'
 
 /** What is read as bytes, as nothing more is known of it. */
 export const BYTES = 'Uint8Array'
@@ -46,7 +46,10 @@ export class ValueTypes {
   }
 
   get imports(): readonly string[] {
-    return this.#parts?.imports ?? []
+    // Those of single keys and values stand in types alone.
+    return (this.#parts?.imports ?? []).filter((name) => {
+      return this.declarations.some((text) => usesName(text, name.replace('type ', '')))
+    })
   }
 
   #want(type: number, name: string, about: string): TypeOf {

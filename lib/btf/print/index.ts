@@ -1,4 +1,4 @@
 /** Types of BTF as C and as TypeScript. */
 export { type ToCOptions, toC } from './to-c'
-export { type TypeScriptParts, toTypeScript, typeScriptParts, type WantedType } from './to-typescript'
+export { type TypeScriptParts, toTypeScript, typeScriptParts, usesName, type WantedType } from './to-typescript'
 export { comment, literal, propertyName, typeName } from './typescript-text'

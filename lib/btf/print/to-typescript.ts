@@ -66,7 +66,7 @@ function parts({ imports, declarations }: TypeScriptText, values: readonly Value
   // Codecs that a struct of its own has none for have been looked at, too.
   const used = [...imports].filter((name) => {
     const [own = name] = name.split(' ').reverse()
-    return [...declarations, ...values.map(({ codec }) => codec?.text ?? '')].some((text) => hasWord(text, own))
+    return [...declarations, ...values.map(({ codec }) => codec?.text ?? '')].some((text) => usesName(text, own))
   })
   return {
     imports: used.sort((a, b) => (bare(a) < bare(b) ? -1 : 1)),
@@ -78,6 +78,6 @@ function parts({ imports, declarations }: TypeScriptText, values: readonly Value
 const bare = (name: string) => name.replace('type ', '')
 
 /** Whether a text uses a name of the library, and not a property of that name. */
-function hasWord(text: string, name: string): boolean {
+export function usesName(text: string, name: string): boolean {
   return new RegExp(`(?<![\\w$'.])${name}(?![\\w$':?])`).test(text.replace(/^\/\*\*.*\*\/$/m, ''))
 }
