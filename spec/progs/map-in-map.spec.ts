@@ -10,7 +10,7 @@ const MAIN = `progs/map-in-map/main${EXTENSION}`
 const START = [process.execPath, ...LOADER_OPTIONS, MAIN]
 
 describe('the story of npm start', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
 
   before(function () {
     requireRoot(this)
@@ -29,6 +29,14 @@ describe('the story of npm start', function () {
     expect(told.reads.new).to.be.greaterThan(0)
     expect(new Set(told.ids).size).to.equal(53)
     await eventually(() => mapIds().every((id) => !told.ids.includes(id)), 'the story leaves no map')
+  })
+
+  it('tells its options, and what is none', async () => {
+    const [help, wrong] = await Promise.all([run([...START, '--help']), run([...START, '--mny', '3'])])
+    expect([help.code, help.stderr]).to.deep.equal([0, ''])
+    expect(help.stdout).to.match(/^npm start: /).and.include('--many N').and.not.include('A map of maps, on Linux')
+    expect([wrong.code, wrong.stdout]).to.deep.equal([2, ''])
+    expect(wrong.stderr).to.include("'--mny'").and.include(help.stdout)
   })
 
   it('says what is missing without the privilege, and exits with 1', async () => {
