@@ -1,3 +1,4 @@
+import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { disassemble } from '../../lib'
 import { BpfObject } from '../../lib/elf'
@@ -119,5 +120,20 @@ describe('BpfObject.open', () => {
     expect(errorOf(() => BpfObject.open('/dev/null'))).to.be.instanceOf(ElfError)
     expect(errorOf(() => BpfObject.open(7 as never))).to.be.instanceOf(TypeError)
     expect(errorOf(() => BpfObject.open(new Uint8Array(0))).message).to.match(/begins with nothing/)
+  })
+
+  it('says how source is compiled, and where a file was looked for', () => {
+    const source = join(__dirname, '../fixtures/maps.bpf.c')
+    const error = errorOf(() => BpfObject.open(source))
+    expect(error).to.be.instanceOf(ElfError)
+    expect(error.message).to.include(': it is source, which  clang -O2 -g -target bpf ')
+    expect(error.message).to.include(` -c ${source} -o ${source.replace(/c$/, 'o')}  compiles`)
+
+    const missing = errorOf(() => BpfObject.open('no/such.bpf.o'))
+    expect(missing).to.include({ code: 'ENOENT', syscall: 'open', path: 'no/such.bpf.o' })
+    const message = `ENOENT: no such file or directory, open 'no/such.bpf.o': there is no ${resolve('no/such.bpf.o')}`
+    expect(missing.message).to.equal(message)
+    expect(missing.stack).to.include(message)
+    expect(errorOf(() => BpfObject.open('/no/such.bpf.o')).message).to.match(/open '\/no\/such.bpf.o'$/)
   })
 })
