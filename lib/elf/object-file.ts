@@ -1,7 +1,7 @@
 import { LITTLE } from '../asm/decode'
 import { ElfError } from '../elf-file/error'
 import { ElfFile, ET_REL, type Section, SHT_NOBITS } from '../elf-file/file'
-import { type ElfSource, memorySource, withElfFile } from '../elf-file/source'
+import { type ElfSource, withElfFile } from '../elf-file/source'
 import {
   type ElfSymbol,
   type Relocation,
@@ -183,14 +183,20 @@ export class ObjectFile {
   }
 }
 
+/** Bytes that are nobody else's, and are not written to: what is read of them is a part of them, not a copy. */
+function wholeSource(bytes: Uint8Array, path = 'the object'): ElfSource {
+  return { path, size: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) }
+}
+
 /** Reads an object file from a path or from memory. Errors: ElfError; Node's own (ENOENT, EACCES). */
 export function readObjectFile(source: string | Uint8Array, name?: string): ObjectFile {
   if (typeof source === 'string') {
     // As a whole: what is read of it later must be what was checked.
     return withElfFile(source, (file) => {
       if (file.size > LARGEST_SECTION) throw new ElfError(source, `it has ${file.size} bytes: no object for BPF has`)
-      return new ObjectFile(memorySource(file.read(0, file.size), source))
+      return new ObjectFile(wholeSource(file.read(0, file.size), source))
     })
   }
-  return new ObjectFile(memorySource(source, name))
+  // A copy: not `slice`, which of a Buffer makes none.
+  return new ObjectFile(wholeSource(new Uint8Array(source), name))
 }
