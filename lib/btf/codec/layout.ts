@@ -22,6 +22,9 @@ export interface Found {
 /** Members of anonymous structs and unions that are gone through, for BTF in which they are made from each other. */
 const MOST_MEMBERS = 65_536
 
+/** Anonymous structs and unions in all: none of the kernel's has a hundred. */
+const MOST_ANONYMOUS = 4096
+
 /** Anonymous structs and unions in each other. */
 const DEPTH = 64
 
@@ -34,6 +37,7 @@ export class LayoutOf implements Found {
   readonly #size: number
   readonly #names = new Set<string>()
   #members = 0
+  #entered = 0
   #depth = 0
 
   constructor(maker: Maker, path: string, size: number) {
@@ -115,6 +119,9 @@ export class LayoutOf implements Found {
   /** What is written as a whole, its padding included, must be within what is around it. */
   #enter({ kind, size }: BtfStruct | BtfUnion, from: number): void {
     if (++this.#depth > DEPTH) throw this.#maker.refuse(this.#path, `is in itself, or more than ${DEPTH} deep`)
+    if (++this.#entered > MOST_ANONYMOUS) {
+      throw this.#maker.refuse(this.#path, `has more than ${MOST_ANONYMOUS} structs and unions without names`)
+    }
     const end = from / 8 + size
     if (end <= this.#size) return
     throw this.#maker.refuse(this.#path, `has a ${kind} that ends at ${end}, and the whole has ${this.#size} bytes`)
