@@ -88,8 +88,9 @@ function copyMember(copying: Copying, value: Uint8Array): FunctionSlot | undefin
   const bytes = bytesOf(copying)
   if (its === undefined) {
     if (program === undefined && bytes.every((byte) => byte === 0)) return undefined
-    const way = program === undefined ? `structOps.values.${name} = ...` : `structOps.programs.${name} = undefined`
-    throw refuse(`this kernel's struct ${kernel.type.name} has none, and it is not zero (${way} makes it so)`)
+    const [list, zero] = program === undefined ? ['values', '0'] : ['programs', 'undefined']
+    const way = name === '' ? '' : ` (structOps.${list}.${name} = ${zero} makes it so)`
+    throw refuse(`this kernel's struct ${kernel.type.name} has none, and it is not zero${way}`)
   }
   if (member.bitfieldSize !== 0 || its.bitfieldSize !== 0) throw refuse('it is a bit field, which maps do not take')
   const [mine, theirs] = [btf.resolve(member.type), kernel.btf.resolve(its.type)]

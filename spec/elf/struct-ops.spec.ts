@@ -233,7 +233,7 @@ describe('structs of functions', function () {
       expect(value).to.be.instanceOf(RangeError)
       expect(value.message).to.equal(
         "member 'no_such_member' of struct_ops 'plain': this kernel's struct tcp_congestion_ops has none, and it is not zero " +
-          '(structOps.values.no_such_member = ... makes it so)',
+          '(structOps.values.no_such_member = 0 makes it so)',
       )
       const program = refused((_, { programs }) => {
         programs.no_such_function = 'ebpf_ts_unused'
