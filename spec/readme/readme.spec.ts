@@ -32,6 +32,14 @@ describe('the README', function () {
     for (const [i, snippet] of programs.entries()) {
       writeFileSync(join(folder, `${i}.ts`), asProgram(snippet).replaceAll('/sys/fs/bpf', bpffs.path))
     }
+    // Modules that it has written by the command are there for the snippets that import them.
+    for (const { text } of snippets.filter(({ language }) => language === 'sh')) {
+      for (const [, object = '', module = ''] of text.matchAll(/^npx ebpf-ts gen (\S+) -o (\S+)$/gm)) {
+        const command = join(library, 'lib', 'cli', 'main.js')
+        const made = await run([process.execPath, command, 'gen', object, '-o', join(folder, module)])
+        expect(made).to.deep.equal({ code: 0, stdout: '', stderr: '' })
+      }
+    }
     const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
     const { stdout } = await run([process.execPath, tsc, '-p', folder])
     expect(stdout, 'what the compiler says of the snippets').to.equal('')
