@@ -111,20 +111,25 @@ function large(input: Input): Outcome | undefined {
   return bytes < most ? undefined : { key: `memory ${hottest()}`, message: `${bytes} bytes of memory for ${size}` }
 }
 
-/** Whether a block ran that has not run before, or twice as often as ever. */
+/** Blocks up to which an input is kept that only ran some of them more often: what takes long would be run most. */
+const MOST_BLOCKS = 300_000
+
+/** Whether a block ran that has not run before, or, in an input that takes little, twice as often as ever. */
 function isNew(): boolean {
-  let found = false
+  let [found, oftener, together] = [false, false, 0]
   const { counters, blocks } = coverage
   for (let i = 0; i < blocks.length; i++) {
     const count = counters[i] as number
     if (count === 0) continue
+    together += count
     const bit = 1 << (31 - Math.clz32(count))
     const before = seen[i] as number
     if ((before & bit) !== 0) continue
     seen[i] = before | bit
-    found = true
+    if (before === 0) found = true
+    else oftener = true
   }
-  return found
+  return found || (oftener && together < MOST_BLOCKS)
 }
 
 function hit(): number[] {
