@@ -7,12 +7,14 @@ import type { Program } from '../program'
 import { ArenaMemory } from './arena'
 import { attachBySection } from './attach'
 import type { Contents } from './contents'
+import { dictionary } from './dictionary'
 import type { Global, Memory } from './globals'
 import type { Parts } from './load'
 import type { GlobalsOf, MapsOf, ObjectShape, ProgramsOf } from './shape'
 import { StructOpsMap } from './struct-ops-map'
 import { Undo } from './undo'
 import { UsdtSpecs } from './usdt'
+import { variables } from './variables'
 
 /** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
 export class Attachments implements Disposable {
@@ -30,6 +32,11 @@ export class Attachments implements Disposable {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** "Attachments of on_enter, on_exit" */
+  toString(): string {
+    return `Attachments of ${Object.keys(this.links).join(', ') || 'none'}`
   }
 }
 
@@ -69,7 +76,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
       }
       globals.push([global.name, global.in(memory)])
     }
-    this.globals = dictionary(globals) as GlobalsOf<S>
+    this.globals = variables(globals) as GlobalsOf<S>
   }
 
   /** @internal The object's BTF. */
@@ -148,6 +155,16 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     this.close()
   }
 
+  /** "LoadedObject count.bpf.o": where it was read from. */
+  toString(): string {
+    return `LoadedObject ${this.#contents.file.path}`
+  }
+
+  /** What the kernel tells of its maps and programs, for logs. */
+  toJSON(): object {
+    return { path: this.#contents.file.path, closed: this.#closed, maps: this.maps, programs: this.programs }
+  }
+
   [inspect.custom](): string {
     if (this.#closed) return 'LoadedObject closed'
     const programs = Array.from(this.#parts.programs.values(), (program) => `  ${program.description}`)
@@ -190,9 +207,4 @@ class SectionMemory implements Memory {
   close(): void {
     this.#region?.close()
   }
-}
-
-/** A plain object by name, without what every object has: a map may be called 'constructor'. */
-export function dictionary<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
-  return Object.freeze(Object.assign(Object.create(null), Object.fromEntries(entries))) as Readonly<Record<string, T>>
 }

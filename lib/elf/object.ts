@@ -1,11 +1,13 @@
 import { inspect } from 'node:util'
 import type { Btf } from '../btf'
 import { type Contents, readContents } from './contents'
+import { dictionary } from './dictionary'
 import { loadContents } from './load'
 import type { LoadOptions } from './load-options'
-import { dictionary, LoadedObject } from './loaded'
+import { LoadedObject } from './loaded'
 import { readObjectFile } from './object-file'
 import type { ObjectGlobalsOf, ObjectMapsOf, ObjectProgramsOf, ObjectShape } from './shape'
+import { variables } from './variables'
 
 export interface OpenObjectOptions {
   /** What messages call bytes that come from no file: 'my_app.bpf.o'. */
@@ -32,7 +34,10 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
   readonly maps: ObjectMapsOf<S>
   /** By name of the function. */
   readonly programs: ObjectProgramsOf<S>
-  /** The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. */
+  /**
+   * The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. What is written here
+   * counts for each `load` after it, and changes nothing of what is loaded already: that has `globals` of its own.
+   */
   readonly globals: ObjectGlobalsOf<S>
   readonly #contents: Contents
 
@@ -45,7 +50,7 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     this.programs = dictionary(
       contents.programs.map(({ program }) => [program.name, program] as const),
     ) as ObjectProgramsOf<S>
-    this.globals = dictionary(contents.globals.map((global) => [global.name, global] as const)) as ObjectGlobalsOf<S>
+    this.globals = variables(contents.globals.map((global) => [global.name, global] as const)) as ObjectGlobalsOf<S>
   }
 
   /** The types in it; undefined where it was compiled without -g. */
@@ -80,6 +85,17 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     return new LoadedObject<S>(this.#contents, loadContents(this.#contents, this.license, options as LoadOptions))
   }
 
+  /** "BpfObject count.bpf.o" */
+  toString(): string {
+    return `BpfObject ${this.path}`
+  }
+
+  /** What is in it, by name, for logs. */
+  toJSON(): object {
+    const { path, license, maps, programs, globals } = this
+    return { path, license, ...namesOf({ maps, programs, globals }) }
+  }
+
   [inspect.custom](): string {
     const programs = this.#contents.programs.map(({ program: { name, section, type } }) => {
       return `  program ${name}: ${type ?? 'of no type'} (${section})`
@@ -89,4 +105,8 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     })
     return [`BpfObject ${this.path} (${this.license || 'no license'})`, ...programs, ...maps].join('\n')
   }
+}
+
+function namesOf(parts: Readonly<Record<string, object>>): object {
+  return Object.fromEntries(Object.entries(parts).map(([what, byName]) => [what, Object.keys(byName)]))
 }

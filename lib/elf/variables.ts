@@ -1,0 +1,28 @@
+import { type InspectOptions, inspect } from 'node:util'
+import { dictionary } from './dictionary'
+import type { Global } from './globals'
+
+/** Shown as the plain object that it looks like. */
+const SHOWN = Object.freeze(
+  Object.assign(Object.create(null), {
+    [inspect.custom](this: Readonly<Record<string, Global>>, _depth: number, options: InspectOptions): string {
+      return inspect(dictionary(Object.entries(this)), options)
+    },
+  }),
+)
+
+/** Variables by name. To assign to one, where its value is meant, is a TypeError that says so. */
+export function variables(entries: readonly (readonly [string, Global])[]): Readonly<Record<string, Global>> {
+  const found = Object.create(SHOWN)
+  for (const [name, global] of entries) {
+    Object.defineProperty(found, name, {
+      enumerable: true,
+      get: () => global,
+      set: (value: unknown) => {
+        const text = typeof value === 'object' ? '...' : inspect(value)
+        throw new TypeError(`a variable is written by its value: globals.${name}.value = ${text}`)
+      },
+    })
+  }
+  return Object.freeze(found) as Readonly<Record<string, Global>>
+}
