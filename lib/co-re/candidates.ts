@@ -13,17 +13,21 @@ const NAMED: ReadonlySet<BtfKind> = new Set([
 ])
 
 /** Their ids by names without flavours, for as long as the BTF itself is in use: some ten thousand in a kernel's. */
-const indices = new WeakMap<Btf, ReadonlyMap<string, readonly number[]>>()
+const indices = new WeakMap<Btf, Index>()
 
-function indexOf(btf: Btf): ReadonlyMap<string, readonly number[]> {
+/** Most names have one type: a list of it for each would cost as much as the rest of the index. */
+type Index = ReadonlyMap<string, number | readonly number[]>
+
+function indexOf(btf: Btf): Index {
   const known = indices.get(btf)
   if (known !== undefined) return known
-  const index = new Map<string, number[]>()
+  const index = new Map<string, number | number[]>()
   for (let id = btf.firstId; id < btf.firstId + btf.size; id++) {
     if (!NAMED.has(btf.kindOf(id))) continue
     const name = essentialName(btf.nameOf(id))
     const ids = index.get(name)
-    if (ids === undefined) index.set(name, [id])
+    if (ids === undefined) index.set(name, id)
+    else if (typeof ids === 'number') index.set(name, [ids, id])
     else ids.push(id)
   }
   indices.set(btf, index)
@@ -80,7 +84,8 @@ export class Candidates {
     const kind = this.#local.kindOf(id)
     const name = essentialName(this.#local.nameOf(id))
     for (let i = 0, btf = this.#target(0); btf !== undefined; btf = this.#target(++i)) {
-      for (const other of indexOf(btf).get(name) ?? NONE) {
+      const ids = indexOf(btf).get(name) ?? NONE
+      for (const other of typeof ids === 'number' ? [ids] : ids) {
         if (isSameKind(btf.kindOf(other), kind)) found.push({ btf, id: other })
       }
       if (i === 0 && found.length > 0) break
