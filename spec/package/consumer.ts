@@ -89,6 +89,11 @@ export class Consumer {
     return stdout
   }
 
+  /** Runs the package's command, as npm has installed it. */
+  command(args: readonly string[]): Output {
+    return run(join(this.app, 'node_modules', '.bin', 'ebpf-ts'), args, this.app)
+  }
+
   /** What a ts-node shell answers to lines that are typed, or rather piped, into it. */
   shell(lines: string): Output {
     return run(process.execPath, [join(this.app, 'node_modules', 'ts-node', 'dist', 'bin.js'), '-i'], this.app, lines)

@@ -145,6 +145,25 @@ describe('the package', function () {
     expect(stderr).to.match(/error TS2345: Argument of type 'string' is not assignable to .* 'number'/)
   })
 
+  it('has a command, whose modules compile, and work in a ts-node shell', function () {
+    requireRoot(this)
+    const object = join(__dirname, '../fixtures/flows.bpf.o')
+    const made = consumer.command(['gen', object, '-o', 'flows.ts'])
+    expect([made.status, made.stdout, made.stderr]).to.deep.equal([0, '', ''])
+    expect(consumer.compile(['flows.ts'], { module: 'node20', target: 'es2022' })).to.equal('')
+    if (SHELL_CHECKS_NO_TYPES) pending(this, 'the shell of ts-node 10 checks no types on Node.js 24')
+    const { stdout, stderr } = consumer.shell(`import { Flows } from './flows'
+      const app = Flows.load()
+      app.maps.tenants.set(1, [[443, { rate: 7, burst: 0, strict: true }]])
+      app.programs.count.run({ data: new Uint8Array(14) }).retval
+      app.maps.flows.get({ source: 1 })
+      app.close()
+    `)
+    expect(stdout).to.match(/^> 7$/m)
+    expect(stderr.trim().split('\n')).to.have.length(1)
+    expect(stderr).to.match(/error TS2353: .*'source' does not exist in type 'Flow'/)
+  })
+
   describe('declarations', () => {
     const typed = `import { ${NAMES} } from 'ebpf-ts'
       import { struct, type Infer } from 'ebpf-ts/codec'
