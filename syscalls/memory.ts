@@ -31,16 +31,18 @@ export interface Region extends Disposable {
   close(): void
 }
 
-/** Maps `length` bytes of a map's fd (or of any file). Errors: EPERM (frozen or read-only), EINVAL, ENOMEM, ENOTSUPP. */
+/**
+ * Maps `length` bytes of a map's fd (or of any file). Errors: EPERM (frozen or read-only), EINVAL, ENOMEM, ENOTSUPP.
+ */
 export function mapFile(fd: number, length: number, protection: number, offset = 0): Region {
   checkFd(fd)
   return makeRegion(mmap(0, length, protection, MAP_SHARED, fd, offset), length)
 }
 
 /**
- * The same at an address of the caller's choice. Nothing that is there is replaced, but for what a region that this function
- * has made there, of the same length, has left behind: its views then show the memory of the new one.
- * Errors: EEXIST (something is there), and as above.
+ * The same at an address of the caller's choice. Nothing that is there is replaced, but for what a region that this
+ * function has made there, of the same length, has left behind: its views then show the memory of the new one. Errors:
+ * EEXIST (something is there), and as above.
  */
 export function mapFileAt(fd: number, length: number, protection: number, address: number): Region {
   checkFd(fd)

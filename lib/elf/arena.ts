@@ -70,9 +70,10 @@ function readPointer(
 }
 
 /**
- * Maps an arena, which the verifier asks for before it takes a program that uses it (its address is then known), and writes
- * what variables begin with, where it was made now. They are at its start, as libbpf has them: so what a program
- * allocates is never at an address whose lower half is zero, which programs take for NULL. Throws TypeError, RangeError.
+ * Maps an arena, which the verifier asks for before it takes a program that uses it (its address is then known), and
+ * writes what variables begin with, where it was made now. They are at its start, as libbpf has them: so what a program
+ * allocates is never at an address whose lower half is zero, which programs take for NULL. Throws TypeError,
+ * RangeError.
  */
 export function settleArena(map: BpfMap, fresh: boolean, data: ArenaData | undefined): void {
   if (!(map instanceof Arena)) {

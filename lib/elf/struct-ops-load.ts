@@ -25,7 +25,9 @@ interface Use {
   readonly where: string
 }
 
-/** The structs of functions of an object: fitted to the kernel's before anything is made, made, and filled at the end. */
+/**
+ * The structs of functions of an object: fitted to the kernel's before anything is made, made, and filled at the end.
+ */
 export class StructOpsLoading {
   readonly #contents: Contents
   readonly #undo: Undo
@@ -196,5 +198,5 @@ function checkDescription({ map, size }: PlacedStructOps, given: boolean): void 
 function whyNotMade(flags: number, module: Handle | undefined): string | undefined {
   if (module !== undefined) return 'structs of functions in modules came with Linux 6.9'
   if (flags === 0) return undefined
-  return 'section .struct_ops.link (the flag LINK) came with Linux 6.4: .struct_ops does without, and there are no other flags'
+  return 'section .struct_ops.link (the flag LINK) came with Linux 6.4, and .struct_ops does without; other flags are none'
 }

@@ -18,9 +18,9 @@ export interface StructOpsValue {
 }
 
 /**
- * A struct of the kernel's whose functions are programs (BPF_MAP_TYPE_STRUCT_OPS): a TCP congestion control, a scheduler, a
- * queueing discipline. It comes from a compiled object; `attach` puts it to work. Linux 5.6; with the flag LINK, which
- * section `.struct_ops.link` is for, 6.4.
+ * A struct of the kernel's whose functions are programs (BPF_MAP_TYPE_STRUCT_OPS): a TCP congestion control, a
+ * scheduler, a queueing discipline. It comes from a compiled object; `attach` puts it to work. Linux 5.6; with the flag
+ * LINK, which section `.struct_ops.link` is for, 6.4.
  */
 export class StructOpsMap extends BpfMap {
   declare protected readonly family: 'StructOpsMap'
@@ -45,9 +45,9 @@ export class StructOpsMap extends BpfMap {
   }
 
   /**
-   * Puts the struct to work, until the attachment or the map is closed: by a link, where the map has the flag LINK, else by
-   * registering it. That outlives a process which ends without closing either; and the kernel does not take the same map
-   * a second time. A link that shall outlive the map comes from `attachStructOps`.
+   * Puts the struct to work, until the attachment or the map is closed: by a link, where the map has the flag LINK,
+   * else by registering it. That outlives a process which ends without closing either; and the kernel does not take the
+   * same map a second time. A link that shall outlive the map comes from `attachStructOps`.
    *
    * Errors: EEXIST (one of this name is there), EINVAL (the kernel does not take the struct as it is), EBUSY (it was
    * registered before), EOPNOTSUPP (nothing takes this kind of struct), EPERM.
@@ -103,7 +103,7 @@ export class StructOpsMap extends BpfMap {
       case 'ENOTSUPP':
         return `this kernel lets nobody put a ${this.struct} to work, or not with these members`
       case 'EINVAL':
-        return `the kernel does not take this ${this.struct}: a function that it needs has no program, or a member is not as it has to be`
+        return `the kernel does not take this ${this.struct}: a function that it needs has no program, or a value cannot be`
       default:
         return undefined
     }

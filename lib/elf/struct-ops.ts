@@ -9,7 +9,9 @@ import type { PlacedMap } from './legacy-maps'
 import type { ObjectFile, ObjectSection } from './object-file'
 import { TEXT } from './programs'
 
-/** Sections of structs of functions; with a question mark they are left to the caller (init_struct_ops_maps of libbpf). */
+/**
+ * Sections of structs of functions; with a question mark they are left to the caller (init_struct_ops_maps of libbpf).
+ */
 const SECTION = /^(\?)?\.struct_ops(\.link)?$/
 
 /** Bytes of a pointer in an object for BPF. */

@@ -12,11 +12,11 @@ import { type KnownMap, lookAtMap } from './map-target'
 
 /**
  * Puts the functions in a map of type `struct_ops` to work, for as long as the link is there: a TCP congestion control,
- * a scheduler. The map was made with the flag LINK, and its one entry is set: the struct, with the fds of programs where
- * it has functions.
+ * a scheduler. The map was made with the flag LINK, and its one entry is set: the struct, with the fds of programs
+ * where it has functions.
  *
- * Errors: TypeError (no map, or one of another type); EINVAL (without the flag LINK, or not set yet), EEXIST (one of this
- * name is there), EBUSY, EPERM. Linux 6.4.
+ * Errors: TypeError (no map, or one of another type); EINVAL (without the flag LINK, or not set yet), EEXIST (one of
+ * this name is there), EBUSY, EPERM. Linux 6.4.
  */
 export function attachStructOps(map: HasFd): StructOpsLink {
   const { fd: map_fd, label } = lookAtStructOps(map)
@@ -49,9 +49,9 @@ export class StructOpsLink extends Link {
 
   /**
    * Puts another map of the same struct in place of the one that is at work, with no moment in between: it has the flag
-   * LINK, and its one entry is set. A TCP congestion control keeps its name. Errors: TypeError; EPERM (`replacing` is not
-   * the map that is there), EINVAL (another struct, or name; not set), EOPNOTSUPP (such structs are not replaced), ENOLINK
-   * (detached).
+   * LINK, and its one entry is set. A TCP congestion control keeps its name. Errors: TypeError; EPERM (`replacing` is
+   * not the map that is there), EINVAL (another struct, or name; not set), EOPNOTSUPP (such structs are not replaced),
+   * ENOLINK (detached).
    */
   override update(map: HasFd, { replacing }: { readonly replacing?: HasFd | undefined } = {}): void {
     const { fd: link_fd } = this
@@ -64,7 +64,7 @@ export class StructOpsLink extends Link {
 }
 
 const UNLIKE =
-  'the map is of another struct, was made without the flag LINK, or its one entry is not set; or, of a TCP congestion control, it has another name'
+  'the map is of another struct, or was made without the flag LINK, or is not set; or its TCP congestion control has another name'
 
 function lookAtStructOps(map: HasFd): KnownMap {
   const known = lookAtMap(map)

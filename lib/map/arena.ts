@@ -20,8 +20,9 @@ type AnyArena = CreateOptions & OpenOptions & { readonly pages?: number }
 
 /**
  * Memory that programs and user space share (BPF_MAP_TYPE_ARENA, Linux 6.9): up to 4 GiB, whose pages are there once a
- * program has allocated them or user space has touched them. A pointer that a program stores there is the address that the
- * memory has in user space: `mapExtra`, or where it was first mapped. The kernel insists on MMAPABLE, which is therefore set.
+ * program has allocated them or user space has touched them. A pointer that a program stores there is the address that
+ * the memory has in user space: `mapExtra`, or where it was first mapped. The kernel insists on MMAPABLE, which is
+ * therefore set.
  */
 export class Arena extends BpfMap {
   declare protected readonly family: 'Arena'
@@ -32,7 +33,10 @@ export class Arena extends BpfMap {
     return Arena.#any(options)
   }
 
-  /** Makes a map; the caller owns it. Errors: EPERM, E2BIG (4 GiB), EINVAL (mapExtra is no page's address), ENOMEM; UnsupportedError. */
+  /**
+   * Makes a map; the caller owns it. Errors: EPERM, E2BIG (4 GiB), EINVAL (mapExtra is no page's address), ENOMEM;
+   * UnsupportedError.
+   */
   static create(options: ArenaOptions): Arena {
     return Arena.#any(options).create()
   }
@@ -71,12 +75,12 @@ export class Arena extends BpfMap {
   }
 
   /**
-   * All of it, mapped when it is first asked for; it reads as zeros where nobody has written, and after `close()`. Touching a
-   * page allocates it: where there is no memory for one, that is the end of the process (SIGSEGV).
+   * All of it, mapped when it is first asked for; it reads as zeros where nobody has written, and after `close()`.
+   * Touching a page allocates it: where there is no memory for one, that is the end of the process (SIGSEGV).
    *
-   * Errors: TypeError (the flag SEGV_ON_FAULT: a page that no program has allocated would be the end of the process); EINVAL
-   * (another process has mapped it, at an address that is not told), EEXIST (something else is at `mapExtra` here), EPERM,
-   * ENOMEM; ClosedError.
+   * Errors: TypeError (the flag SEGV_ON_FAULT: a page that no program has allocated would be the end of the process);
+   * EINVAL (another process has mapped it, at an address that is not told), EEXIST (something else is at `mapExtra`
+   * here), EPERM, ENOMEM; ClosedError.
    */
   get memory(): ArrayBuffer {
     if ((this.attributes.flags & BPF_F_SEGV_ON_FAULT) !== 0) {
@@ -87,7 +91,10 @@ export class Arena extends BpfMap {
     return this.#mapped().buffer
   }
 
-  /** Where it is in user space, in this process and in the pointers that programs store: maps it. Errors: as of `memory`. */
+  /**
+   * Where it is in user space, in this process and in the pointers that programs store: maps it. Errors: as of
+   * `memory`.
+   */
   get address(): bigint {
     return BigInt(this.#mapped().address)
   }

@@ -281,6 +281,15 @@ describe('structs of functions', function () {
       expect(described({ valueSize: 2 })).to.match(/valueSize is 2, and its struct has 80 bytes/)
     })
 
+    it('are given in place of themselves', () => {
+      using app = open('struct_ops').load()
+      const error = errorOf(() => open('struct_ops').load({ maps: { plain: mapOf(app, 'plain') } }))
+      expect(error).to.be.instanceOf(TypeError)
+      expect(error.message).to.match(
+        /struct_ops 'plain' is made from its object: load cannot take another map in its place/,
+      )
+    })
+
     it('are not what the kernel takes, which it says when they are put to work', () => {
       const object = open('struct_ops')
       opsOf(object, 'plain').programs.ssthresh = undefined
