@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { mapFile, PROT_READ, PROT_WRITE, type Region } from '../../syscalls/memory'
-import { ClosedError, type Handle } from '../handle/handle'
+import { ClosedError, closedText, type Handle } from '../handle/handle'
 import type { Attachment, UsdtAttachment } from '../link'
 import { Arena, type BpfMap } from '../map'
 import type { Program } from '../program'
@@ -95,7 +95,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
    * before by themselves. Errors: those of the functions that attach: see `attachTracepoint`, `attachTracing` ...
    */
   attach(): Attachments {
-    if (this.#closed) throw new ClosedError(`${this.#contents.file.path} is closed`)
+    if (this.#closed) throw new ClosedError(closedText(this.#contents.file.path))
     const undo = new Undo()
     const links: [string, Attachment][] = []
     try {
@@ -131,7 +131,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     name: string,
     { pid }: { readonly pid?: number | undefined } = {},
   ): UsdtAttachment {
-    if (this.#closed) throw new ClosedError(`${this.#contents.file.path} is closed`)
+    if (this.#closed) throw new ClosedError(closedText(this.#contents.file.path))
     if (![...this.#parts.programs.values()].includes(program)) {
       throw new TypeError(`attachUsdt takes one of the programs of ${this.#contents.file.path}`)
     }

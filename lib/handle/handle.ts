@@ -19,6 +19,11 @@ export class ClosedError extends Error {
   readonly code = 'ERR_EBPF_CLOSED'
 }
 
+/** The message of a ClosedError. */
+export function closedText(what: string, lent?: string): string {
+  return `${what} is closed${lent === undefined ? ' (`using` ends with its block, at a prompt with its line)' : `: ${lent}`}`
+}
+
 /**
  * The one owner of an fd. `close()` ends it, or `using`, or, as a last resort and with a warning, the garbage collector.
  *
@@ -27,6 +32,8 @@ export class ClosedError extends Error {
  */
 export class Handle implements Disposable {
   readonly #owned: Owned
+  /** Who else than its holder closes it, and how to get one to keep: for messages. */
+  lent: string | undefined
   #closed = false
   #users = 0
 
@@ -40,7 +47,7 @@ export class Handle implements Disposable {
 
   /** The file descriptor; throws ClosedError after `close()`. */
   get fd(): number {
-    if (this.#closed) throw new ClosedError(`${this.#owned.what} is closed`)
+    if (this.#closed) throw new ClosedError(closedText(this.#owned.what, this.lent))
     return this.#owned.fd
   }
 

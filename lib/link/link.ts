@@ -165,6 +165,7 @@ export function* links(): Generator<Link, void, undefined> {
     const fd = linkTryOpenById(id, { description: `link#${id}` })
     if (fd === undefined) continue
     const link = Link.adopt(fd)
+    link.handle.lent = 'links() closes it when its step ends; Link.fromId(link.id) gives one to keep'
     try {
       yield link
     } finally {

@@ -35,7 +35,7 @@ export {
 } from './local-storage'
 export { MapMismatchError } from './mismatch'
 export { type AnyMapOptions, type MapSource, maps, type OpenedMap, type OpenMapOptions, openMap } from './open'
-export { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
+export { type InnerChanges, type InnerContent, OuterMap } from './outer'
 export type { OuterOpenOptions, OuterOptions } from './outer-options'
 export { PerCpuMaps, type PerCpuMapsOptions, perCpuMaps } from './per-cpu-maps'
 export { LruPerCpuHashMap, PerCpuArrayMap, PerCpuHashMap } from './per-cpu-tables'
@@ -54,6 +54,7 @@ export {
 } from './redirect'
 export { RingBuf, type RingOptions, UserRingBuf } from './ring'
 export { IterationError } from './seen-keys'
+export type { SnapshotOf } from './snapshot'
 export {
   ReuseportSockArray,
   type SocketArrayOpen,

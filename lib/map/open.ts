@@ -138,6 +138,7 @@ export function* maps(
     const fd = mapTryOpenById(id, openFlags(options), { description: `map#${id}` })
     if (fd === undefined) continue
     const map = adopt<BtfValue, BtfValue>(new Handle(fd, `map#${id}`), options)
+    map.handle.lent = 'maps() closes it when its step ends; openMap({ id: map.id }) gives one to keep'
     try {
       yield map
     } finally {

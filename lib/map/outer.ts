@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32, withPath } from '../codec'
-import { BpfMap, type MapInfo } from './bpf-map'
+import { BpfMap } from './bpf-map'
 import { updateBulk } from './bulk'
 import { SharedTypes } from './content'
 import type { ContentOf } from './fillable'
@@ -14,6 +14,7 @@ import { innerMismatch } from './mismatch'
 import { outerHint } from './outer-hint'
 import type { Verifiable } from './outer-options'
 import { OuterWrites } from './outer-writes'
+import { type SnapshotOf, snapshotOf } from './snapshot'
 import type { MapAttributes, MapCore, MapSpec } from './spec'
 
 /** An inner map to install: one that exists, which stays the caller's, or the entries of one to be made. */
@@ -29,9 +30,6 @@ export interface InnerChanges {
 
 /** Times that a look-up is made again because the entry was replaced between reading its id and opening it. */
 const MAX_RACES = 64
-
-/** The plain data of an inner map: what its `snapshot()` gives, or its info where it cannot be read. */
-export type SnapshotOf<M> = M extends { snapshot(): infer S } ? S : MapInfo
 
 /**
  * A map of maps. The kernel is asymmetric, and this class is not: maps and entries go in, maps and entries come out; the
@@ -147,6 +145,11 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     return this.lookup(key, 0)
   }
 
+  /** @deprecated An inner map is a handle that wants closing: `use(key, run)`, `open(key)` or `snapshot()`. */
+  get(_key: never): never {
+    throw new TypeError('an inner map is a handle that wants closing: use(key, run), open(key) or snapshot()')
+  }
+
   /** Whether there is an inner map under this key. */
   has(key: K): boolean {
     return this.exists(key)
@@ -186,6 +189,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     }
     const inner = this.open(key)
     if (inner === undefined) return undefined
+    inner.handle.lent = 'use() closes it when its function is done; open(key) gives one to keep'
     let pending = false
     try {
       const result = run(inner)
@@ -349,6 +353,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
     for (const [key, id] of this.walk()) {
       const inner = this.#openId(key, id) ?? this.open(key)
       if (inner === undefined) continue
+      inner.handle.lent = 'inners() closes it when its step ends; open(key) gives one to keep'
       try {
         yield [key, inner]
       } finally {
@@ -388,9 +393,4 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   protected override hint(command: string, code: string): string | undefined {
     return outerHint(this, command, code) ?? super.hint(command, code)
   }
-}
-
-function snapshotOf<M extends BpfMap>(inner: M): SnapshotOf<M> {
-  const readable = inner as { snapshot?: () => SnapshotOf<M> }
-  return readable.snapshot === undefined ? (inner.info() as SnapshotOf<M>) : readable.snapshot()
 }

@@ -4,9 +4,10 @@ import { possibleCpuIds } from '../cpu/possible'
 import type { BpfMap } from './bpf-map'
 import type { ContentOf } from './fillable'
 import type { KeyedMap } from './keyed-map'
-import { type InnerChanges, type InnerContent, OuterMap, type SnapshotOf } from './outer'
+import { type InnerChanges, type InnerContent, OuterMap } from './outer'
 import { type OuterOpenOptions, outerSpec, verifyInner } from './outer-options'
 import { add } from './per-cpu'
+import type { SnapshotOf } from './snapshot'
 import type { CreateOptions, MapCore, MapSpec } from './spec'
 
 /** What one inner map for each CPU is made of. */

@@ -18,6 +18,7 @@ export function* programs(): Generator<Program, void, undefined> {
     const fd = progTryOpenById(id, { description: `Program#${id}` })
     if (fd === undefined) continue
     const program = Program.adopt(new Handle(fd, `Program#${id}`))
+    program.handle.lent = 'programs() closes it when its step ends; Program.fromId(program.id) gives one to keep'
     try {
       yield program
     } finally {

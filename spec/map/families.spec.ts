@@ -76,7 +76,11 @@ describe('every family of maps', () => {
           (m) => m.freeze(),
           (m) => m.pin('/sys/fs/bpf/x'),
         ]
-        for (const use of all) expect(() => use(map), use.toString()).to.throw(ClosedError, /is closed$/)
+        for (const use of all)
+          expect(() => use(map), use.toString()).to.throw(
+            ClosedError,
+            / is closed \(`using` ends with its block, at a prompt with its line\)$/,
+          )
         expect(inspect(map)).to.match(/^\w+#\d+ 'one'.* closed$/)
         await eventually(() => !mapIds().includes(id), 'the map is gone')
       })

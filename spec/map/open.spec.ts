@@ -199,6 +199,9 @@ describe('opening what exists', () => {
       }
       expect(openFds()).to.equal(fds)
       expect(walked.every((map) => map.closed)).to.equal(true)
+      expect(() => walked[0]?.fd).to.throw(
+        / is closed: maps\(\) closes it when its step ends; openMap\(\{ id: map.id \}\)/,
+      )
       expect([seen.get(one.id), seen.get(two.id)]).to.deep.equal(['HashMap first', 'ArrayMap second'])
       expect(mapIds()).to.include.members([one.id, two.id])
     })

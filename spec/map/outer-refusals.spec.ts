@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import {
   ArrayMap,
   ArrayOfMaps,
+  ClosedError,
   HashMap,
   HashOfMaps,
   LruHashMap,
@@ -179,6 +180,28 @@ describe('what an outer map refuses', () => {
     }
     expect(await gone.setAsync(1, [[1, 1]]).catch((error: Error) => error)).to.include({ code: 'ERR_EBPF_CLOSED' })
     expect(readdirSync('/proc/self/fd').length).to.equal(before)
+  })
+
+  it('to give an inner map that nobody would close', () => {
+    const why = 'an inner map is a handle that wants closing: use(key, run), open(key) or snapshot()'
+    // @ts-expect-error Nor would the compiler let it pass.
+    expect(() => outer.get(1)).to.throw(TypeError, why)
+    using array = ArrayOfMaps.create({ maxEntries: 1, inner: Allowed })
+    expect(() => array.get(0 as never)).to.throw(TypeError, why)
+  })
+
+  it('the use of an inner map that was closed for its user, and says by whom', async () => {
+    const lent = (how: string) =>
+      new RegExp(`^HashMap#\\d+ 'refusal' is closed: ${how}; open\\(key\\) gives one to keep$`)
+    const used = outer.use(1, (inner) => inner)
+    expect(() => used?.get(1)).to.throw(ClosedError, lent('use\\(\\) closes it when its function is done'))
+    const later = await outer.use(1, async (inner) => inner)
+    expect(() => later?.get(1)).to.throw(ClosedError, lent('use\\(\\) closes it when its function is done'))
+    const [first] = [...outer.inners()]
+    expect(() => first?.[1].get(1)).to.throw(ClosedError, lent('inners\\(\\) closes it when its step ends'))
+    const opened = outer.open(1)
+    opened?.close()
+    expect(() => opened?.get(1)).to.throw(ClosedError, /is closed \(`using` ends with its block/)
   })
 
   it('a closed inner map', () => {
