@@ -1,3 +1,7 @@
+import { release } from 'node:os'
+import { HELPER_NUMBERS, type HelperName } from '../../syscalls/uapi-names'
+import { helperSince } from '../features/since'
+
 /**
  * The verifier's common refusals in words. Its own are for who knows its source; and they change: the patterns hold for
  * Linux 5.10 to 7.3.
@@ -56,7 +60,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
     /unknown func (\w+)#\d+/,
     ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
   ],
-  [/invalid func unknown#(\d+)/, ([, number]) => `this kernel has no helper of number ${number}`],
+  [/invalid func unknown#(\d+)/, ([, number]) => helperCause(Number(number))],
   [/kernel btf_id \d+ is not a (?:kernel )?function/, 'no function of the kernel has the BTF id that is called'],
   [
     /infinite loop detected|back-edge from insn|loop is not supported/,
@@ -129,6 +133,18 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/calling kernel function \S+ is not allowed/, 'this kernel function is not for programs of this type'],
   [/attach_btf_id \d+ is not|is not modifiable/, 'programs of this kind cannot be attached there'],
 ]
+
+/** What libbpf puts where the kernel's types have no answer to a relocation, as `relocate` does. */
+const POISON = 0xbad2310
+
+function helperCause(number: number): string {
+  if (number === POISON) {
+    return 'what CO-RE asks for there, this kernel has not got; bpf_core_field_exists() asks before, and what it guards is not reached'
+  }
+  const name = (Object.keys(HELPER_NUMBERS) as HelperName[]).find((each) => HELPER_NUMBERS[each] === number)
+  if (name === undefined) return `this kernel has no helper of number ${number}`
+  return `this kernel (Linux ${release()}) has no ${name}, which came with Linux ${helperSince(name)}`
+}
 
 function unwrittenCause(register: number, text: string): string {
   if (register === 0 && text === 'exit') {

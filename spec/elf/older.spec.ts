@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { BpfObject } from '../../lib/elf'
 import type { ArrayMap, HashMap } from '../../lib/map'
 import { bpftool, needsBpftool } from '../program/kit'
+import { requireFeature } from '../support/kernel'
 import { bytesOf, needsFixtures, needsKernel, open } from './kit'
 
 describe('objects of other compilers, for other loaders', () => {
@@ -44,6 +45,8 @@ describe('objects of other compilers, for other loaders', () => {
 
   it('leave sizes to whoever loads them, who is told which', function () {
     needsKernel(this)
+    // One of the fixture's maps.
+    requireFeature(this, 'mapType', 'bloom_filter')
     const object = open('maps')
     const { connections, stacks } = object.maps
     if (connections === undefined || stacks === undefined) throw new Error('the fixture has these')
@@ -62,6 +65,8 @@ describe('objects of other compilers, for other loaders', () => {
 
   it('have variables in maps whose names are those that libbpf gives', function () {
     needsKernel(this)
+    // A program of the fixture prints with it.
+    requireFeature(this, 'helper', 'bpf_snprintf')
     needsBpftool(this)
     const given = (name: string, bytes: Uint8Array) => {
       using app = BpfObject.open(bytes, { name }).load()

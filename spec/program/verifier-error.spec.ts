@@ -102,6 +102,15 @@ describe('the words of other kernels', () => {
     )
   })
 
+  it('are understood: a helper that it has not got, as Linux 5.10 says it', () => {
+    expect(causeIn('47: (85) call unknown#165\ninvalid func unknown#165\n')).to.match(
+      /^this kernel \(Linux .*\) has no bpf_snprintf, which came with Linux 5\.13$/,
+    )
+    expect(causeIn('3: (85) call unknown#195896080\ninvalid func unknown#195896080\n')).to.match(
+      /^what CO-RE asks for there, this kernel has not got; bpf_core_field_exists\(\) asks before/,
+    )
+  })
+
   /** As Linux 7.3 has it. */
   const REPORTED = [
     '4: (85) call bpf_copy_from_user#148',
