@@ -124,7 +124,7 @@ export class ShapeText {
   }
 }
 
-const CONSTANTS = '/** Those that are readonly are written before loading alone, by `open()`. */'
+const CONSTANTS = '/** A readonly one is written through `open()`, before it is loaded. */'
 
 function section(name: string): Member {
   const bytes: TypeText = { name: 'ArrayMap', of: ['Uint8Array'] }
@@ -132,7 +132,7 @@ function section(name: string): Member {
 }
 
 function program({ name, section, autoload }: ObjectProgram): Member {
-  const left = autoload ? '' : `: loaded where autoload of its description is set`
+  const left = autoload ? '' : `: not loaded unless its autoload is set`
   const its = autoload ? 'Program' : 'Program | undefined'
   return { name, about: () => `Section ${section}${left}.`, type: () => its }
 }
