@@ -1,13 +1,13 @@
 /**
- * npm run repl: a TypeScript shell in which `import { HashMap, u32 } from 'ebpf-ts'` is this clone, with types checked.
+ * npm run repl: a TypeScript shell in which `import { HashMap, u32 } from 'ebpf-ts'` is this clone.
  *
  * The package refers to itself through its own `exports`, and so to dist/, which is built first where it is older than
  * the sources.
  */
-import { spawn } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { build, DIST, ROOT } from './build'
+import { startShell } from './shell/shell'
 
 /** When the newest of the files was written, in whole folders. */
 function newest(...paths: readonly string[]): number {
@@ -23,7 +23,7 @@ function newest(...paths: readonly string[]): number {
 function isStale(): boolean {
   const built = statSync(join(DIST, 'lib', 'index.d.ts'), { throwIfNoEntry: false })
   if (built === undefined) return true
-  const sources = ['lib', 'syscalls', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts']
+  const sources = ['lib', 'syscalls', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.ts']
   return newest(...sources.map((name) => join(ROOT, name))) > built.mtimeMs
 }
 
@@ -31,18 +31,6 @@ if (isStale()) {
   console.error('building ...')
   if (!build(false)) console.error('the sources have errors, see above: the shell goes on with what was built')
 }
-// From Node.js 24 on, the shell of ts-node 10 takes every line for unfinished when it checks types.
-const checks = Number.parseInt(process.versions.node, 10) < 24
-const shell = spawn(
-  process.execPath,
-  [require.resolve('ts-node/dist/bin'), checks ? '--typeCheck' : '--transpileOnly', '-i'],
-  {
-    cwd: ROOT,
-    stdio: 'inherit',
-  },
-)
-// Ctrl-C is the shell's: it ends a line there, and must not end this process.
-process.on('SIGINT', () => {})
-shell.on('exit', (code) => {
-  process.exitCode = code ?? 1
-})
+// Where the package finds itself by its name.
+process.chdir(ROOT)
+startShell()

@@ -1,8 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { expect } from 'chai'
 import { builtLibrary, ROOT } from '../support/built'
 import { pending, requireRoot, SHELL_CHECKS_NO_TYPES, useBpffs } from '../support/kernel'
+import { Prompt } from '../support/prompt'
 import { asProgram, readmeSnippets } from '../support/readme'
 import { run } from '../support/run'
 
@@ -29,6 +30,8 @@ describe('the README', function () {
     const compilerOptions = { module: 'node20', target: 'es2022', strict: true, skipLibCheck: true, types: ['node'] }
     writeFileSync(join(folder, 'package.json'), '{}')
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    // A clone has its objects where the snippets say.
+    symlinkSync(join(ROOT, 'progs'), join(folder, 'progs'))
     for (const [i, snippet] of programs.entries()) {
       writeFileSync(join(folder, `${i}.ts`), asProgram(snippet).replaceAll('/sys/fs/bpf', bpffs.path))
     }
@@ -59,7 +62,35 @@ describe('the README', function () {
     })
   }
 
+  it('is pasted into the shell of npm run repl, one recipe behind the other', async () => {
+    using prompt = ourShell(folder)
+    expect((await prompt.answer()).text).to.equal('')
+    let claims = 0
+    for (const { title, text } of programs) {
+      for (const line of text.replaceAll('/sys/fs/bpf', bpffs.path).split('\n')) {
+        const { text: said, goesOn } = await prompt.type(line)
+        expect(said, `${title}: ${line}`).not.to.match(/^Uncaught/m)
+        const [, claim] = /\S\s+\/\/ → ([^,]+)(?:,.*)?$/.exec(line) ?? []
+        if (claim === undefined) continue
+        expect(goesOn, `${title}: ${line}`).to.equal(false)
+        expect(said, `${title}: ${line}`).to.equal(claim)
+        claims++
+      }
+    }
+    expect(claims).to.be.above(20)
+  })
+
   for (const { title, text } of sessions) {
+    it(`types into the shell of npm run repl: ${title}`, async () => {
+      using prompt = ourShell(folder)
+      await prompt.answer()
+      const answers: string[] = []
+      for (const line of text.split('\n')) {
+        if (line.startsWith('> ')) answers.push(line, ...(await prompt.type(line.slice(2))).text.split('\n'))
+      }
+      expect(comparable(answers)).to.deep.equal(comparable(text.split('\n')))
+    })
+
     it(`types into the ts-node shell: ${title}`, async function () {
       if (SHELL_CHECKS_NO_TYPES) pending(this, 'the shell of ts-node 10 checks no types on Node.js 24')
       const lines = text.split('\n')
@@ -75,6 +106,15 @@ describe('the README', function () {
     })
   }
 })
+
+/** The shell of `npm run repl`, in a project of a reader's. */
+function ourShell(folder: string): Prompt {
+  const start = `require(${JSON.stringify(join(ROOT, 'scripts', 'shell', 'shell.ts'))}).startShell()`
+  const tsNode = join(ROOT, 'node_modules', 'ts-node', 'register', 'transpile-only')
+  return new Prompt([process.execPath, '-r', tsNode, '-e', start], folder, {
+    TS_NODE_PROJECT: join(ROOT, 'tsconfig.json'),
+  })
+}
 
 /** Without what differs from run to run, and without the answers to declarations. */
 function comparable(lines: readonly string[]): string[] {
