@@ -1,5 +1,4 @@
 import { basename } from 'node:path'
-import { btfLoad } from '../../syscalls/bpf-btf'
 import { Btf } from '../btf'
 import { type PoisonedInstruction, type Relocator, relocator } from '../co-re'
 import { KIND_WORDS } from '../co-re/kinds'
@@ -12,6 +11,7 @@ import type { ObjectProgram } from './description'
 import { Externs } from './externs'
 import { kernelBtf } from './kernel-btf'
 import type { Reference } from './link-code'
+import { loadBtf } from './load-btf'
 import { type MadeMap, makeMaps } from './load-maps'
 import { checkLoadOptions, type LoadOptions } from './load-options'
 import { kernelName } from './map-spec'
@@ -103,7 +103,7 @@ class Loader {
     const { btf, file } = this.#contents
     if (btf === undefined) return undefined
     const description = `BTF of ${file.path}`
-    const fd = btfLoad({ btf: kernelBtf(file, btf) }, { description })
+    const fd = loadBtf(kernelBtf(file, btf), description)
     return this.#undo.own(new Handle(fd, description))
   }
 

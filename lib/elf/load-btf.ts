@@ -1,0 +1,25 @@
+import { constants } from 'node:os'
+import { btfLoad, tryBtfLoad } from '../../syscalls/bpf-btf'
+import { closeFd } from '../../syscalls/fd'
+
+/** Of a log that did not fit, whose end is what is missing. */
+const { ENOSPC } = constants.errno
+
+/** Enough for what the kernel says of some ten thousand types; from Linux 6.4 on it keeps the end of what is longer. */
+const LOG_BYTES = 2 ** 20
+
+/** BPF_BTF_LOAD, whose refusal says in the kernel's words what is wrong. The caller owns the fd. Throws KernelError. */
+export function loadBtf(btf: Uint8Array, description: string): number {
+  return btfLoad({ btf }, { description, hint: (_command, code) => (code === 'EPERM' ? undefined : reasonOf(btf)) })
+}
+
+/** The last line of the log, which only those get who ask for all of it. */
+function reasonOf(btf: Uint8Array): string | undefined {
+  const log = new Uint8Array(LOG_BYTES)
+  const { fd, errno } = tryBtfLoad({ btf, btf_log_level: 1, btf_log_buf: log })
+  if (fd >= 0) closeFd(fd)
+  if (errno === 0 || errno === ENOSPC) return undefined
+  const text = Buffer.from(log.buffer).toString('latin1', 0, log.indexOf(0))
+  const last = text.trimEnd().split('\n').at(-1)?.trim() ?? ''
+  return last === '' ? undefined : `the kernel says of its types: ${last}`
+}
