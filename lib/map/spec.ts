@@ -6,6 +6,7 @@ import { BPF_F_RDONLY, BPF_F_WRONLY } from '../../syscalls/uapi-map'
 import type { MapContent } from '../btf/build/of-map'
 import { mapQuestions, unsupportedOr } from '../features/unsupported'
 import { Handle } from '../handle/handle'
+import { checkKnownOptions } from '../text/known-options'
 import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { makeDescribed, type SharedTypes } from './content'
@@ -104,6 +105,24 @@ export interface MapSpecParts extends CreateOptions {
   readonly maxEntries: number | undefined
 }
 
+/** What maps are described by: the options of all families, as each hands all on that it was given. */
+const OPTIONS: ReadonlySet<string> = new Set([
+  ...['name', 'flags', 'numaNode', 'mapExtra', 'btf', 'access', 'type', 'key', 'value', 'maxEntries', 'keySize'],
+  ...[
+    'valueSize',
+    'inner',
+    'hold',
+    'dynamicSize',
+    'size',
+    'overwrite',
+    'hashes',
+    'depth',
+    'buildIds',
+    'programs',
+    'pages',
+  ],
+])
+
 /**
  * The description of a map, as data: sizes, limits, flags and codecs. It can be created many times, it opens maps that
  * exist, and an outer map takes it as the template of its inner maps.
@@ -115,6 +134,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     readonly family: Family<M>,
     parts: MapSpecParts,
   ) {
+    checkKnownOptions(parts, OPTIONS)
     const { name = '', flags = [], numaNode, mapExtra = 0n, btf } = parts
     checkName(name)
     checkU32('keySize', parts.keySize)
@@ -162,7 +182,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     const attributes = { ...this.attributes, name, maxEntries }
     checkName(attributes.name)
     if (attributes.maxEntries === undefined) {
-      throw new TypeError(`maxEntries is missing: this ${this.family.name} spec can open maps, not make them`)
+      throw new TypeError(`maxEntries is missing: how many entries the ${this.family.name} is to hold`)
     }
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)

@@ -5,6 +5,7 @@ import { BPF_F_TOKEN_FD } from '../../syscalls/uapi-map'
 import type { AttachTypeName, ProgramTypeName } from '../../syscalls/uapi-names'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { checkU32 } from '../map/attributes'
+import { checkKnownOptions } from '../text/known-options'
 import { type AttachTarget, placeOf } from './attach-to'
 import { bitsOf, PROGRAM_FLAGS, type ProgramFlag, programTypeNumber } from './names'
 
@@ -89,6 +90,11 @@ export interface ProgramOptions {
   readonly logLevel?: number
 }
 
+const OPTIONS: ReadonlySet<string> = new Set<keyof ProgramOptions>([
+  ...(['type', 'code', 'name', 'license', 'expectedAttachType', 'attachTo', 'flags', 'btf', 'ifindex'] as const),
+  ...(['fdArray', 'token', 'logLevel'] as const),
+])
+
 const INSTRUCTION_BYTES = 8
 const FUNC_INFO_BYTES = 8
 const LINE_INFO_BYTES = 16
@@ -112,6 +118,7 @@ export function loadingOf(options: ProgramOptions): Loading {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError("a program is loaded by { type: 'xdp', code: bpf`...` }")
   }
+  checkKnownOptions(options, OPTIONS)
   const { type, name = '', license = 'GPL', logLevel = 0, ifindex, btf, token } = options
   const prog_type = programTypeNumber(type)
   checkProgramName(name)

@@ -163,6 +163,12 @@ describe('HashMap', () => {
     expect(make({ name: 'a-b' })).to.throw(RangeError, /"a-b" cannot be a map's name/)
     expect(make({ name: 'sixteencharacter' })).to.throw(RangeError, /cannot be a map's name/)
     expect(make({ name: 7 })).to.throw(TypeError, /name must be a string/)
+    expect(make({ max_entries: 5 })).to.throw(
+      TypeError,
+      "no option is called 'max_entries': did you mean 'maxEntries'?",
+    )
+    expect(make({ flag: ['NO_PREALLOC'] })).to.throw(TypeError, "'flag': did you mean 'flags'?")
+    expect(make({ zzz: 1 })).to.throw(TypeError, /no option is called 'zzz'$/)
     expect(make({ flags: ['NO_SUCH'] })).to.throw(RangeError, /no map flag is called NO_SUCH: there are NO_PREALLOC, /)
     expect(make({ flags: ['NO_PREALOC'] })).to.throw(RangeError, /NO_PREALOC: did you mean NO_PREALLOC\?$/)
     expect(make({ flags: ['BPF_F_NO_PREALLOC'] })).to.throw(RangeError, /: write NO_PREALLOC, without BPF_F_$/)
@@ -179,7 +185,10 @@ describe('HashMap', () => {
     expect(make({ key: 4 })).to.throw(TypeError, /expected a codec/)
     expect(() => HashMap.spec(undefined as never)).to.throw(TypeError, /takes an object of options/)
     expect(() => HashMap.fromId(-1, { key: u32, value: u32 })).to.throw(RangeError, /-1 cannot be id/)
-    expect(() => HashMap.create({ key: u32, value: u32 } as never)).to.throw(TypeError, /maxEntries is missing/)
+    expect(() => HashMap.create({ key: u32, value: u32 } as never)).to.throw(
+      TypeError,
+      /^maxEntries is missing: how many entries the HashMap is to hold$/,
+    )
     expect(make({ maxEntries: 0 })).to.throw(RangeError, /^0 cannot be maxEntries: integers from 1/)
     expect(make({ value: undefined })).to.throw(TypeError, /^HashMap\.value: expected a codec .*, not undefined/)
     const Constructor = HashMap as unknown as new (options: object) => unknown

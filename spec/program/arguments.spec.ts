@@ -30,6 +30,8 @@ const WRONG: readonly Wrong[] = [
     "did you mean 'xdp_devmap'?",
   ],
   ['a flag that is none', { ...ok, flags: ['SLEEPY'] }, TypeError, 'no program flag is called'],
+  ['an option that is none', { ...ok, prog_flags: [] }, TypeError, "no option is called 'prog_flags'"],
+  ['an option misspelt', { ...ok, loglevel: 1 }, TypeError, "'loglevel': did you mean 'logLevel'?"],
   ['the macro of a flag', { ...ok, flags: ['BPF_F_SLEEPABLE'] }, TypeError, 'write SLEEPABLE, without BPF_F_'],
   ['the macro of a type', { ...ok, type: 'BPF_PROG_TYPE_XDP' }, TypeError, 'write xdp, without BPF_PROG_TYPE_'],
   ['flags as a number', { ...ok, flags: 16 }, TypeError, 'a list of names'],
