@@ -190,7 +190,7 @@ describe('opening what exists', () => {
       using two = ArrayMap.create({ name: 'second', value: u32, maxEntries: 2 })
       const fds = openFds()
       const seen = new Map<number, string>()
-      const walked = []
+      const walked: { readonly closed: boolean; readonly fd: number }[] = []
       for (const map of maps()) {
         expect(openFds()).to.equal(fds + 1)
         expect(map.closed).to.equal(false)
