@@ -34,7 +34,10 @@ describe('the story of npm start', function () {
   it('tells its options, and what is none', async () => {
     const [help, wrong] = await Promise.all([run([...START, '--help']), run([...START, '--mny', '3'])])
     expect([help.code, help.stderr]).to.deep.equal([0, ''])
-    expect(help.stdout).to.match(/^npm start: /).and.include('--many N').and.not.include('A map of maps, on Linux')
+    expect(help.stdout)
+      .to.match(/^npm start: /)
+      .and.include('--many N')
+      .and.not.include('A map of maps, on Linux')
     expect([wrong.code, wrong.stdout]).to.deep.equal([2, ''])
     expect(wrong.stderr).to.include("'--mny'").and.include(help.stdout)
   })
