@@ -44,14 +44,12 @@ export function createOuter(attributes: MapAttributes, inner: MapSpec, subject: 
 }
 
 /**
- * Without BTF of its codecs: nobody gets to see it, and of BTF the kernel compares but what is its own in a value (locks,
- * timers), of which codecs tell nothing. Local storage is not made without.
+ * With the BTF that inner maps will have: from Linux 5.15 to 6.1 a struct without a timer in it is, to the kernel's
+ * comparison, not like a value that nothing is told of (timer_off in bpf_map_meta_equal).
  */
 function makeTemplate(inner: MapSpec): BpfMap {
-  const { content } = inner.family
-  const plain = content === undefined || content.key === 'fd' ? inner : inner.with({ content: undefined })
   try {
-    return plain.create()
+    return inner.create()
   } catch (error) {
     throw error instanceof KernelError ? error.within('making the template of an outer map') : error
   }
