@@ -103,7 +103,7 @@ export function specOfMap(map: ObjectMap, surroundings: SpecSurroundings): MapSp
     ...(map.numaNode === undefined ? {} : { numaNode: map.numaNode }),
     ...(btf === undefined ? {} : { btf }),
   }
-  const spec = family({ same, key, value, valueSize, inner: surroundings.inner })
+  const spec = described(family({ same, key, value, valueSize, inner: surroundings.inner }), map, btf)
   for (const [what, is, wanted] of [
     ['keySize', keySize, spec.attributes.keySize],
     ['valueSize', valueSize, spec.attributes.valueSize],
@@ -111,6 +111,16 @@ export function specOfMap(map: ObjectMap, surroundings: SpecSurroundings): MapSp
     if (is !== wanted) throw new RangeError(`map '${name}': ${what} is ${is}, and of ${spec.typeName} it is ${wanted}`)
   }
   return spec
+}
+
+/**
+ * Where the object has no types for a map, nor has the caller: none are made up for what are but bytes. Local storage is
+ * not made without.
+ */
+function described(spec: MapSpec, { key, value }: ObjectMap, btf: MapBtf | undefined): MapSpec {
+  const { content } = spec.family
+  const told = btf !== undefined || key !== undefined || value !== undefined
+  return told || content === undefined || content.key === 'fd' ? spec : spec.with({ content: undefined })
 }
 
 function sizesOf({ type, keySize, valueSize, valueType }: ObjectMap): [key: number, value: number] {

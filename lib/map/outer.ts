@@ -52,8 +52,11 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   }
 
   #keepTypes(): void {
-    const { content } = this.template.family
-    if (content !== undefined) this.#types = new SharedTypes(content, `the BTF for inner maps of ${this.handle.what}`)
+    const { attributes, family } = this.template
+    const { content } = family
+    // Who says the types has the BTF too.
+    if (content !== undefined && attributes.btf === undefined)
+      this.#types = new SharedTypes(content, `the BTF for inner maps of ${this.handle.what}`)
   }
 
   override close(): void {

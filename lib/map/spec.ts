@@ -201,7 +201,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
   }
 
   /** @internal The same description of maps that are wrapped or made otherwise, or have something to say of themselves. */
-  with(changes: Partial<Pick<Family<M>, 'build' | 'wrap' | 'note'>>): MapSpec<M> {
+  with(changes: Partial<Pick<Family<M>, 'build' | 'wrap' | 'note' | 'content'>>): MapSpec<M> {
     // Who makes them otherwise knows what types they are to have.
     const content = changes.build === undefined ? this.family.content : undefined
     const family = { ...this.family, content, ...changes }
