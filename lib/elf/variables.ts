@@ -14,7 +14,8 @@ const SHOWN = Object.freeze(
 /** Variables by name. To assign to one, where its value is meant, is a TypeError that says so. */
 export function variables(entries: readonly (readonly [string, Global])[]): Readonly<Record<string, Global>> {
   const found = Object.create(SHOWN)
-  for (const [name, global] of entries) {
+  // Of several files, each may have a static one of the same name: the last is it.
+  for (const [name, global] of new Map(entries)) {
     Object.defineProperty(found, name, {
       enumerable: true,
       get: () => global,
