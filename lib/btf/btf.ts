@@ -196,6 +196,11 @@ export class Btf {
     return Array.from(this.#ids(name, kind), (id) => this.type(id) as BtfTypeOf<K>)
   }
 
+  /** @internal The ids of all types of a name, without those of the base. */
+  ownIds(name: string): number[] {
+    return [...this.#names.find(name, undefined)]
+  }
+
   /** As `find`; throws BtfError with code ENOENT, and with the names that are near, where there is none. */
   require<K extends BtfKind = BtfKind>(name: string, kind?: K): BtfTypeOf<K> {
     const found = this.find(name, kind)

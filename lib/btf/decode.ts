@@ -1,3 +1,4 @@
+import { tabulate } from '../tabulate'
 import { KIND_NAMES, kindFlagOf, kindOf, TYPE_BYTES, vlenOf } from './format'
 import type { BtfImage } from './image'
 import type { BtfInt, BtfLinkage, BtfMember, BtfType } from './types'
@@ -30,7 +31,9 @@ export function decodeType(image: BtfImage, id: number): BtfType {
       return { kind, id, name, type: image.reference(at + 8), attribute: kindFlagOf(info) }
     case 'array':
       return {
-        ...{ kind, id, name },
+        kind,
+        id,
+        name,
         type: image.reference(at + TYPE_BYTES),
         indexType: image.reference(at + TYPE_BYTES + 4),
         length: image.word(at + TYPE_BYTES + 8),
@@ -68,7 +71,9 @@ export function decodeType(image: BtfImage, id: number): BtfType {
 function decodeInt(image: BtfImage, id: number, at: number, name: string): BtfInt {
   const word = image.word(at + TYPE_BYTES)
   return {
-    ...{ kind: 'int', id, name },
+    kind: 'int',
+    id,
+    name,
     size: image.word(at + 8),
     encoding: encodingOf((word >>> 24) & 0xf),
     bitOffset: (word >>> 16) & 0xff,
@@ -143,5 +148,5 @@ function decodeDatasec(image: BtfImage, id: number, at: number, info: number, na
 /** Reads what follows struct btf_type, vlen times. */
 function each<T>(at: number, info: number, bytes: number, read: (at: number) => T): T[] {
   const first = at + TYPE_BYTES
-  return Array.from({ length: vlenOf(info) }, (_, i) => read(first + i * bytes))
+  return tabulate(vlenOf(info), (i) => read(first + i * bytes))
 }

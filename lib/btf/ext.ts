@@ -2,6 +2,7 @@
  * The section .BTF.ext of a compiled object: where functions and lines of source begin among the instructions, and which
  * instructions depend on the layout of types (Documentation/bpf/btf.rst, section 4.2). Its names are in the section .BTF.
  */
+import { tabulate } from '../tabulate'
 import type { Btf } from './btf'
 import { asBuffer } from './bytes'
 import { BtfError } from './error'
@@ -128,7 +129,7 @@ class Reader {
         throw this.#error(`${count} records of ${size} bytes, and there are ${to - first} bytes left`, at + 4)
       }
       const section = this.string(at)
-      sections.push({ section, records: Array.from({ length: count }, (_, i) => read(first + i * size)) })
+      sections.push({ section, records: tabulate(count, (i) => read(first + i * size)) })
       at = first + count * size
     }
     return sections

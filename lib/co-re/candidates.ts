@@ -12,27 +12,71 @@ const NAMED: ReadonlySet<BtfKind> = new Set([
   ...(['int', 'float', 'struct', 'union', 'enum', 'enum64', 'fwd', 'typedef'] as const),
 ])
 
-/** Their ids by names without flavours, for as long as the BTF itself is in use: some ten thousand in a kernel's. */
-const indices = new WeakMap<Btf, Index>()
+/** What has been looked for, for as long as the BTF itself is in use. */
+const searched = new WeakMap<Btf, Searched>()
 
-/** Most names have one type: a list of it for each would cost as much as the rest of the index. */
-type Index = ReadonlyMap<string, number | readonly number[]>
+class Searched {
+  readonly #btf: Btf
+  readonly #ids = new Map<string, readonly number[]>()
+  #flavours: ReadonlyMap<string, readonly string[]> | undefined
 
-function indexOf(btf: Btf): Index {
-  const known = indices.get(btf)
-  if (known !== undefined) return known
-  const index = new Map<string, number | number[]>()
-  for (let id = btf.firstId; id < btf.firstId + btf.size; id++) {
-    if (!NAMED.has(btf.kindOf(id))) continue
-    const name = essentialName(btf.nameOf(id))
-    const ids = index.get(name)
-    if (ids === undefined) index.set(name, id)
-    else if (typeof ids === 'number') index.set(name, [ids, id])
-    else ids.push(id)
+  private constructor(btf: Btf) {
+    this.#btf = btf
   }
-  indices.set(btf, index)
-  return index
+
+  static in(btf: Btf): Searched {
+    let its = searched.get(btf)
+    if (its === undefined) {
+      its = new Searched(btf)
+      searched.set(btf, its)
+    }
+    return its
+  }
+
+  /** The types of this BTF, without its base's, that have this name, whatever the flavour. */
+  ids(name: string): readonly number[] {
+    const known = this.#ids.get(name)
+    if (known !== undefined) return known
+    this.#flavours ??= flavoursIn(this.#btf)
+    const names = [name, ...(this.#flavours.get(name) ?? [])]
+    const ids = names
+      .flatMap((each) => this.#btf.ownIds(each))
+      .filter((id) => NAMED.has(this.#btf.kindOf(id)))
+      .sort((a, b) => a - b)
+    this.#ids.set(name, ids)
+    return ids
+  }
 }
+
+/**
+ * The names that have a flavour, by those without: a kernel's BTF has a hundred thousand names, and hardly one of these. So
+ * they are found by their three underscores, and the rest by its hash. What is no string has no type of its name either.
+ */
+function flavoursIn({ bytes }: Btf): Map<string, string[]> {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const found = new Map<string, string[]>()
+  for (let at = buffer.indexOf(MARK); at >= 0; ) {
+    const end = buffer.indexOf(0, at)
+    const to = end < 0 ? buffer.length : end
+    let from = at
+    while (from > 0 && buffer[from - 1] !== 0 && at - from < LONGEST) from--
+    if (to - from <= LONGEST) {
+      const name = buffer.toString('utf8', from, to)
+      const essential = essentialName(name)
+      if (essential !== name) {
+        const others = found.get(essential)
+        if (others === undefined) found.set(essential, [name])
+        else if (!others.includes(name)) others.push(name)
+      }
+    }
+    at = buffer.indexOf(MARK, to)
+  }
+  return found
+}
+
+/** What is longer is no name (KSYM_NAME_LEN is 512). */
+const LONGEST = 1024
+const MARK = Buffer.from('___')
 
 /**
  * What may be meant by the types of one object, in the kernel's BTF; in that of modules only where the kernel's has
@@ -84,8 +128,7 @@ export class Candidates {
     const kind = this.#local.kindOf(id)
     const name = essentialName(this.#local.nameOf(id))
     for (let i = 0, btf = this.#target(0); btf !== undefined; btf = this.#target(++i)) {
-      const ids = indexOf(btf).get(name) ?? NONE
-      for (const other of typeof ids === 'number' ? [ids] : ids) {
+      for (const other of Searched.in(btf).ids(name)) {
         if (isSameKind(btf.kindOf(other), kind)) found.push({ btf, id: other })
       }
       if (i === 0 && found.length > 0) break
@@ -102,8 +145,6 @@ export class Candidates {
     return this.#read[i]
   }
 }
-
-const NONE: readonly number[] = []
 
 function isSameKind(one: BtfKind, other: BtfKind): boolean {
   return one === other || (one.startsWith('enum') && other.startsWith('enum'))

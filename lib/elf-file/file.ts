@@ -1,3 +1,4 @@
+import { tabulate } from '../tabulate'
 import { ElfError } from './error'
 import type { ElfSource } from './source'
 
@@ -252,7 +253,7 @@ export class ElfFile {
       count = this.#place(first, section.bytes, table, 'the number of sections')
     }
     const view = this.view(table, count * entry, `the table of ${count} section headers`, shoff)
-    return Array.from({ length: count }, (_, index): Section => {
+    return tabulate(count, (index): Section => {
       const from = index * entry
       return {
         at: table + from,
@@ -287,7 +288,7 @@ export class ElfFile {
       count = this.view(first.at, section.size, 'section header 0', 0).getUint32(section.info, this.littleEndian)
     }
     const view = this.view(table, count * entry, `the table of ${count} program headers`, phoff)
-    return Array.from({ length: count }, (_, index): Segment => {
+    return tabulate(count, (index): Segment => {
       const from = index * entry
       return {
         type: view.getUint32(from, this.littleEndian),

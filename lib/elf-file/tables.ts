@@ -1,3 +1,4 @@
+import { tabulate } from '../tabulate'
 import type { ElfFile, Section } from './file'
 
 /** The tables of an object file that was not linked yet: its symbols, and where they are to be filled in (man 5 elf). */
@@ -127,7 +128,7 @@ function tableOf(elf: ElfFile, section: Section, entry: number, what: string): D
 }
 
 function rows<T>(table: DataView, entry: number, read: (from: number, index: number) => T): T[] {
-  return Array.from({ length: table.byteLength / entry }, (_, index) => read(index * entry, index))
+  return tabulate(table.byteLength / entry, (index) => read(index * entry, index))
 }
 
 /** What is within a section, hence below 2^53: by halves, as a bigint of each would cost more than all the rest. */

@@ -12,6 +12,7 @@ import {
   VAR,
   vlenOf,
 } from '../btf/format'
+import { tabulate } from '../tabulate'
 import type { ObjectFile } from './object-file'
 import { inOlderWords, type TakesKind, taken } from './older-btf'
 
@@ -50,7 +51,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     if (kindOf(word(at + 4)) !== DATASEC) continue
     const count = vlenOf(word(at + 4))
     const name = btf.string(word(at))
-    const each = Array.from({ length: count }, (_, i) => at + TYPE_BYTES + i * SECINFO_BYTES)
+    const each = tabulate(count, (i) => at + TYPE_BYTES + i * SECINFO_BYTES)
     if (name === KSYMS || name === KCONFIG) {
       settleExterns({ int, word, put, placeOf, at, each })
       continue
