@@ -99,6 +99,9 @@ function releaseAll(leases: readonly Lease[], loaded?: Loaded): void {
   throw failures[0]
 }
 
+/** bpf_check, where a signal is pending. */
+const BROKEN_OFF = 'EAGAIN'
+
 /** What attempts that are broken off come to, by an error of the call itself: nobody sees it. */
 const NEVER: Refusal = { errno: 0, log: '' }
 
@@ -113,6 +116,8 @@ function* attemptsOf(loading: Loading): Generator<ProgLoadFields, Loaded | Refus
   if (logLevel === 0) {
     first = yield fields
     if (first.errno === 0) return { fd: first.fd, log: '' }
+    // Not what it says about the program: signals have broken the verifier off.
+    if (errnoName(first.errno) === BROKEN_OFF) return { errno: first.errno, log: '' }
   }
   using source = withSource(loading)
   const explained = yield* logged(source.fields, logLevel, first)
@@ -151,7 +156,7 @@ function loadedOr(result: Loaded | Refusal, loading: Loading): Loaded {
 function errorOf({ errno, log }: Refusal, loading: Loading): Error {
   const { type, fields, code, subject } = loading
   const about = { command: 'BPF_PROG_LOAD', subject }
-  if (hasWords(log)) {
+  if (hasWords(log) && errnoName(errno) !== BROKEN_OFF) {
     const insns = fields.insns as Uint8Array
     const refusal = new VerifierError(errno, about, { log, type, insns, lines: code?.lines, missing: code?.missing })
     // Before the verifier looks at what instructions do, it does not know them.
@@ -196,6 +201,8 @@ const PATCHING = ['tracing', 'lsm', 'ext']
 
 /** The likely cause of a refusal without a word from the verifier; undefined leaves it to the general table. */
 function hintFor(code: string, type: string): string | undefined {
+  if (code === BROKEN_OFF)
+    return 'signals have broken the verifier off each time that it was asked: those of a profiler?'
   if (code === 'EPERM' && PATCHING.includes(type) && isLockedDown() === true) {
     return `the kernel is locked down (/sys/kernel/security/lockdown): programs of type ${type} change its code, or read its memory`
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { ArrayMap, bpf, enableStats, Program, programs, u32 } from '../../lib'
+import { ArrayMap, bpf, enableStats, KernelError, Program, programs, u32, VerifierError } from '../../lib'
+import { BPF_PROG_LOAD } from '../../syscalls'
 import { NR } from '../../syscalls/numbers'
 import { openFds } from '../map/kit'
 import { errorOf } from '../support/error'
@@ -12,6 +13,21 @@ const EMFILE = 24
 
 /** More system calls than anything here makes. */
 const MANY = 200
+
+describe('a program whose verifier is broken off each time', () => {
+  it('is not said to be refused, and is not verified again for a log', () => {
+    const EAGAIN = 11
+    recorded(
+      (recording) => {
+        const error = errorOf(() => Program.load({ type: 'xdp', code: bpf`r0 = 2\nexit` }))
+        expect(error).to.be.instanceOf(KernelError).and.not.instanceOf(VerifierError)
+        expect(error.message).to.match(/^EAGAIN: BPF_PROG_LOAD .*signals have broken the verifier off/)
+        expect(new Set(recording.bpf(BPF_PROG_LOAD).map(({ attr }) => attr[24])).size).to.equal(1)
+      },
+      ({ command }) => (command === BPF_PROG_LOAD ? -EAGAIN : undefined),
+    )
+  })
+})
 
 describe('whatever system call fails', () => {
   const bpffs = useBpffs()
