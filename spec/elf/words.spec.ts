@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { errorOf } from '../support/error'
+import { requireFeature } from '../support/kernel'
 import { useTracefs } from '../support/tracefs'
 import { fixture, needsFixtures, needsKernel, open } from './kit'
 
@@ -48,8 +49,9 @@ describe('objects in words, once they are loaded', function () {
   this.timeout(60_000)
   useTracefs()
 
-  before(function () {
+  beforeEach(function () {
     needsKernel(this)
+    requireFeature(this, 'helper', 'bpf_snprintf')
   })
 
   it('are called by their path, and tell what the kernel does of their maps and programs', () => {

@@ -22,7 +22,7 @@ describe('a program whose verifier is broken off each time', () => {
         const error = errorOf(() => Program.load({ type: 'xdp', code: bpf`r0 = 2\nexit` }))
         expect(error).to.be.instanceOf(KernelError).and.not.instanceOf(VerifierError)
         expect(error.message).to.match(/^EAGAIN: BPF_PROG_LOAD .*signals have broken the verifier off/)
-        expect(new Set(recording.bpf(BPF_PROG_LOAD).map(({ attr }) => attr[24])).size).to.equal(1)
+        expect(new Set(recording.bpf(BPF_PROG_LOAD).map(({ attr }) => attr?.[24])).size).to.equal(1)
       },
       ({ command }) => (command === BPF_PROG_LOAD ? -EAGAIN : undefined),
     )
