@@ -136,9 +136,11 @@ describe('structs of functions', function () {
       expect(congestionControls()).to.include(PLAIN)
       expect(links.plain?.info()).to.deep.equal({ type: 'struct_ops', programId: 0, mapId: mapOf(app, 'plain').id })
       const calls = app.maps.calls as ArrayMap<bigint>
-      // 1 is cong_avoid, 3 cwnd_event
+      // 1 is cong_avoid, 3 cwnd_event: of a first packet, until that had a function of its own.
+      const { members } = Btf.kernel().require('tcp_congestion_ops', 'struct')
+      const called = members.some(({ name }) => name === 'cwnd_event_tx_start') ? [1] : [1, 3]
       await withConnection(PLAIN, (send) =>
-        send(() => (calls.get(1) as bigint) > 0n && (calls.get(3) as bigint) > 0n, 'it is called'),
+        send(() => called.every((which) => (calls.get(which) as bigint) > 0n), 'it is called'),
       )
       expect(app.globals.last_acked?.value).to.be.a('number').above(0)
       links.plain?.close()
