@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { bpf, struct, u32 } from '../../lib'
+import { requireLinux } from '../support/attach/require'
 import { errorOf } from '../support/error'
-import { requireFeature, requireRoot } from '../support/kernel'
+import { requireRoot } from '../support/kernel'
 import { loadXdp, packet } from './kit'
 
 /** Writes 0xee to the second byte, and returns the first. */
@@ -100,7 +101,7 @@ describe('the packets of program.run', () => {
   })
 
   it('are refused too where the codec of the context takes them away', function () {
-    requireFeature(this, 'programType', 'xdp')
+    requireLinux(this, 5, 15, 'contexts of XDP programs')
     using program = loadXdp({ code: FIRST_BYTE })
     const data = packet(20)
     const six = struct({ data: u32, dataEnd: u32, meta: u32, ifindex: u32, queue: u32, egress: u32 })
