@@ -19,6 +19,22 @@ export function loadXdp(options: Partial<ProgramOptions> = {}): Program {
   return Program.load({ type: 'xdp', code: returning(PASS), ...options })
 }
 
+/** Returns the packet's first byte, and writes 0xee to the one at `at`. */
+export function marking(at: 0 | 1): Program {
+  return loadXdp({
+    code: bpf`
+          r2 = *(u32 *)(r1 + 0)
+          r3 = *(u32 *)(r1 + 4)
+          r4 = r2
+          r4 += 14
+          r0 = 0
+          if r4 > r3 goto out
+          r0 = *(u8 *)(r2 + 0)
+          *(u8 *)(r2 + ${at}) = 0xee
+    out:  exit`,
+  })
+}
+
 /** The ids of the system's programs of this name: others come and go meanwhile. */
 export function named(name: string): number[] {
   return Array.from(programs(), (program) => (program.name === name ? program.id : 0)).filter((id) => id !== 0)

@@ -4,25 +4,10 @@ import { BPF_PROG_TEST_RUN } from '../../syscalls'
 import { rejectionOf } from '../support/error'
 import { eventually, mapIds, requireFeature } from '../support/kernel'
 import { recorded } from '../support/recording-abi'
-import { loadXdp, PASS, packet, returning, useCounter } from './kit'
+import { loadXdp, marking, PASS, packet, returning, useCounter } from './kit'
 
 describe('program.runAsync', () => {
   const counter = useCounter()
-
-  /** Returns the packet's first byte, and writes 0xee to it. */
-  const marking = () =>
-    loadXdp({
-      code: bpf`
-        r2 = *(u32 *)(r1 + 0)
-        r3 = *(u32 *)(r1 + 4)
-        r4 = r2
-        r4 += 14
-        r0 = 0
-        if r4 > r3 goto out
-        r0 = *(u8 *)(r2 + 0)
-        *(u8 *)(r2 + 0) = 0xee
-  out:  exit`,
-    })
 
   it('gives what run gives, from the thread pool', async () => {
     using program = loadXdp({ code: counter.counted(returning(PASS)) })
@@ -54,7 +39,7 @@ describe('program.runAsync', () => {
   })
 
   it('keeps runs at the same time apart, and those on the event loop too', async () => {
-    using program = marking()
+    using program = marking(0)
     const first = (value: number) => Uint8Array.from({ length: 20 }, (_, i) => (i === 0 ? value : 0))
     program.run({ data: first(1) })
     const runs = [2, 3, 4, 5, 6].map((value) => program.runAsync({ data: first(value), repeat: 1 }))
@@ -66,7 +51,7 @@ describe('program.runAsync', () => {
   })
 
   it('takes packet, options and context as they are at the call', async () => {
-    using program = marking()
+    using program = marking(0)
     const data = packet(20)
     data[0] = 9
     const options = { data, repeat: 1 }

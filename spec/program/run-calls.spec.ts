@@ -6,7 +6,7 @@ import { TestRunCalls } from '../../syscalls/test-run-calls'
 import { BPF_F_TEST_RUN_ON_CPU, BPF_F_TEST_XDP_LIVE_FRAMES, BPF_PROG_TEST_RUN } from '../../syscalls/uapi'
 import { requireFeature, requireRoot } from '../support/kernel'
 import { type Answer, recorded } from '../support/recording-abi'
-import { loadXdp, packet, returning } from './kit'
+import { loadXdp, marking, packet, returning } from './kit'
 
 describe('a run', () => {
   beforeEach(function () {
@@ -15,18 +15,7 @@ describe('a run', () => {
 
   describe('prepared by program.runner', () => {
     it('runs again and again, on what is written to it in between', () => {
-      using program = loadXdp({
-        code: bpf`
-          r2 = *(u32 *)(r1 + 0)
-          r3 = *(u32 *)(r1 + 4)
-          r4 = r2
-          r4 += 14
-          r0 = 0
-          if r4 > r3 goto out
-          r0 = *(u8 *)(r2 + 0)
-          *(u8 *)(r2 + 1) = 0xee
-    out:  exit`,
-      })
+      using program = marking(1)
       const runner = program.runner({ data: packet(20) })
       const seen: number[] = []
       for (const value of [7, 8, 9]) {

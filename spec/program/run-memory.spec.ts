@@ -1,21 +1,9 @@
 import { expect } from 'chai'
-import { bpf, struct, u32 } from '../../lib'
+import { struct, u32 } from '../../lib'
 import { requireLinux } from '../support/attach/require'
 import { errorOf } from '../support/error'
 import { requireRoot } from '../support/kernel'
-import { loadXdp, packet } from './kit'
-
-/** Writes 0xee to the second byte, and returns the first. */
-const FIRST_BYTE = bpf`
-          r2 = *(u32 *)(r1 + 0)
-          r3 = *(u32 *)(r1 + 4)
-          r4 = r2
-          r4 += 14
-          r0 = 0
-          if r4 > r3 goto out
-          r0 = *(u8 *)(r2 + 0)
-          *(u8 *)(r2 + 1) = 0xee
-    out:  exit`
+import { marking, packet } from './kit'
 
 /** As sending it to a worker does. */
 function takeAway({ buffer }: Uint8Array): void {
@@ -28,7 +16,7 @@ describe('the packets of program.run', () => {
   })
 
   it('after a run are kept as they were, however many runs follow', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(100)
     // More than go into one slab.
     const results = Array.from({ length: 2000 }, (_, i) => {
@@ -49,7 +37,7 @@ describe('the packets of program.run', () => {
   })
 
   it('after a run may be written, to no effect on the others', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(60)
     const results = Array.from({ length: 20 }, () => program.run({ data }).data)
     const before = results.map((after) => [...after])
@@ -61,7 +49,7 @@ describe('the packets of program.run', () => {
   })
 
   it('are taken from the same array again and again, as it is then', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const [a, b] = [packet(20), packet(20)]
     const seen = [a, a, a, b, b, a, b, b, b].map((data, i) => {
       data[0] = i
@@ -71,7 +59,7 @@ describe('the packets of program.run', () => {
   })
 
   it('are taken from a part of a larger array, of shared memory, and of what may shrink', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     // Of Linux's Node.js 20 on; TypeScript's es2022 knows none.
     const Resizable = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => ArrayBuffer
     const shrinking = new Resizable(200, { maxByteLength: 200 })
@@ -91,7 +79,7 @@ describe('the packets of program.run', () => {
   })
 
   it('that have been taken away are refused', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(20)
     program.run({ data })
     program.run({ data })
@@ -102,7 +90,7 @@ describe('the packets of program.run', () => {
 
   it('are refused too where the codec of the context takes them away', function () {
     requireLinux(this, 5, 15, 'contexts of XDP programs')
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(20)
     const six = struct({ data: u32, dataEnd: u32, meta: u32, ifindex: u32, queue: u32, egress: u32 })
     let taking = false
@@ -124,7 +112,7 @@ describe('the packets of program.run', () => {
   })
 
   it('after a run cannot take the memory of the others along', () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(20)
     const [first, second, third] = [program.run({ data }), program.run({ data }), program.run({ data })]
     for (const { data: after } of [first, second]) {
@@ -140,7 +128,7 @@ describe('the packets of program.run', () => {
   })
 
   it('stay what they are while another run is under way', async () => {
-    using program = loadXdp({ code: FIRST_BYTE })
+    using program = marking(1)
     const data = packet(20)
     const before = program.run({ data }).data
     const running = Array.from({ length: 8 }, (_, i) => {
