@@ -15,6 +15,14 @@ const ROOT = join(__dirname, '..', '..')
 const FOLDER = join(ROOT, '.cache', 'kernels')
 const ALL_SPECS = 'spec/**/*'
 const TIMEOUT_MS = 30 * 60 * 1000
+/** Longer than any spec may take, twice over. */
+const SILENCE_MS = 4 * 60 * 1000
+const STOPPED = {
+  timeout: `not done after ${TIMEOUT_MS / 60_000} minutes`,
+  silence: `nothing was heard for ${SILENCE_MS / 60_000} minutes`,
+}
+/** How many guests of one kernel may die under their specs. */
+const MOST_DEATHS = 2
 /** Specs about the package, its README and these scripts: they need npm and a compiler, and no other kernel. */
 const HOST_ONLY = ['package', 'readme', 'scripts']
 
@@ -89,41 +97,60 @@ interface Images {
   readonly archives: readonly string[]
 }
 
-/** Runs the specs on one kernel; what is missing on this machine is a problem of that kernel alone. */
-async function run(
-  debian: Debian,
-  asked: string,
-  images: Images,
-  { architecture, isWhole }: Options,
-): Promise<KernelResult> {
-  const began = Date.now()
-  const collector = new Collector(asked, architecture)
-  const seconds = () => Math.round((Date.now() - began) / 100) / 10
+/**
+ * Runs the specs on one kernel; what is missing on this machine is a problem of that kernel alone.
+ *
+ * A guest that dies is booted once more, and told of: emulated machines panic now and then, in any function of the
+ * kernel. What the specs do to it, they do again.
+ */
+async function run(debian: Debian, asked: string, images: Images, options: Options): Promise<KernelResult> {
+  const { architecture, isWhole } = options
+  const died: string[] = []
   let kernel: Kernel
   try {
     kernel = fetchKernel(debian, architecture, asked)
   } catch (error) {
     if (!(error instanceof MissingError)) throw error
-    return collector.finish(seconds(), error.message)
+    return new Collector(asked, architecture).finish(0, error.message)
   }
-  const log = join(FOLDER, `${architecture}-${asked}${isWhole ? '' : `-${process.pid}`}.log`)
-  console.log(`Linux ${kernel.release} (${architecture}) ...`)
   const initrd = guestImage(images.folder, images.archives, kernel)
-  const outcome = await boot({
+  try {
+    for (;;) {
+      const times = died.length === 0 ? '' : `-${died.length + 1}`
+      const log = join(FOLDER, `${architecture}-${asked}${isWhole ? '' : `-${process.pid}`}${times}.log`)
+      console.log(`Linux ${kernel.release} (${architecture}) ...`)
+      const { result, hasDied, lastWords } = await runOnce(asked, architecture, kernel.vmlinuz, initrd, log)
+      result.died = died
+      if (result.problem !== undefined)
+        result.problem += ` (console: ${log})\n${lastWords.map((line) => `    | ${line}`).join('\n')}`
+      if (!hasDied || died.length === MOST_DEATHS) return result
+      died.push(result.problem ?? 'it ended')
+    }
+  } finally {
+    rmSync(initrd)
+  }
+}
+
+async function runOnce(asked: string, architecture: Architecture, vmlinuz: string, initrd: string, log: string) {
+  const began = Date.now()
+  const collector = new Collector(asked, architecture)
+  const { stopped, lastWords } = await boot({
     architecture,
-    vmlinuz: kernel.vmlinuz,
+    vmlinuz,
     initrd,
     log,
     timeoutMs: TIMEOUT_MS,
+    silenceMs: SILENCE_MS,
     hear: (record) => collector.take(record),
   })
-  rmSync(initrd)
-  const result = collector.finish(
-    seconds(),
-    outcome === 'timeout' ? `not done after ${TIMEOUT_MS / 60_000} minutes` : undefined,
-  )
-  if (result.problem !== undefined) result.problem += ` (console: ${log})`
-  return result
+  const seconds = Math.round((Date.now() - began) / 100) / 10
+  const problem = stopped === undefined ? undefined : STOPPED[stopped]
+  return {
+    result: collector.finish(seconds, problem),
+    // One that takes too long would take as long again.
+    hasDied: !collector.isDone && stopped !== 'timeout',
+    lastWords,
+  }
 }
 
 function resultPath(architecture: Architecture, version: string): string {

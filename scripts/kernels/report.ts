@@ -7,6 +7,7 @@ export function printFailures(result: KernelResult): void {
   for (const { title, error } of result.retried) {
     console.log(`\n  tried again on ${nameOf(result)}: ${title}: ${error.split('\n')[0]}`)
   }
+  for (const problem of result.died) console.log(`\n  ${nameOf(result)}, booted once more: ${problem}`)
   if (result.problem !== undefined) console.log(`\n  ${nameOf(result)}: ${result.problem}`)
 }
 
@@ -37,7 +38,11 @@ export function printTable(results: readonly KernelResult[]): void {
     `${result.bootSeconds} s`,
     `${result.specSeconds} s`,
     `${result.seconds} s`,
-    isGood(result) ? 'ok' : result.problem === undefined ? 'FAILED' : `FAILED: ${result.problem.split('\n')[0]}`,
+    isGood(result)
+      ? `ok${timesOf(result)}`
+      : result.problem === undefined
+        ? 'FAILED'
+        : `FAILED: ${result.problem.split('\n')[0]}`,
   ])
   const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)))
   const line = (row: readonly string[]) =>
@@ -47,6 +52,10 @@ export function printTable(results: readonly KernelResult[]): void {
       )
       .join('  ')
   console.log(`\n${[head, ...rows].map((row) => line(row).trimEnd()).join('\n')}`)
+}
+
+function timesOf({ died }: KernelResult): string {
+  return died.length === 0 ? '' : `, at boot ${died.length + 1}`
 }
 
 function nameOf({ release, asked, architecture }: KernelResult): string {

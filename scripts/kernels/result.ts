@@ -22,6 +22,8 @@ export interface KernelResult {
   costs: Costs | undefined
   /** Why the run as a whole failed, or did not take place. */
   problem: string | undefined
+  /** What became of earlier guests of this run, whose machine died under them. */
+  died: string[]
   readonly slowest: { readonly title: string; readonly ms: number }[]
 }
 
@@ -47,6 +49,7 @@ export class Collector {
       features: undefined,
       costs: undefined,
       problem: undefined,
+      died: [],
       slowest: [],
     }
   }
@@ -85,6 +88,11 @@ export class Collector {
         this.#code = record.code
         result.specSeconds = record.seconds
     }
+  }
+
+  /** Whether the guest told that it was done: one that did not died under its specs, or before them. */
+  get isDone(): boolean {
+    return this.#code !== undefined
   }
 
   /** The result, once the guest has ended. */

@@ -7,6 +7,7 @@ import { CpioWriter } from '../../scripts/kernels/cpio'
 import { kernelsPage } from '../../scripts/kernels/docs'
 import type { GuestRecord } from '../../scripts/kernels/guest/records'
 import { candidates } from '../../scripts/kernels/kernel'
+import { LastWords } from '../../scripts/kernels/last-words'
 import { Collector, isGood } from '../../scripts/kernels/result'
 import { needs } from '../support/kernel'
 import { run } from '../support/run'
@@ -137,6 +138,21 @@ describe('npm run test:kernels', () => {
       })
     }
 
+    it('tells a guest that died from one that failed', () => {
+      const isDone = (...records: GuestRecord[]) => {
+        const collector = new Collector('6.12', 'amd64')
+        for (const record of records) collector.take(record)
+        return collector.isDone
+      }
+      expect([isDone(), isDone(START, passed('a')), isDone(START, passed('a'), end(1), ...TAIL)]).to.deep.equal([
+        false,
+        false,
+        false,
+      ])
+      // A mocha that a signal ended has no code: it is what ran, and not the machine, that failed.
+      expect(isDone(START, { kind: 'done', code: null, seconds: 5 })).to.equal(true)
+    })
+
     it('is bad where a spec failed', () => {
       const result = verdict(
         START,
@@ -155,6 +171,25 @@ describe('npm run test:kernels', () => {
       expect(page).to.include('| Linux 6.12.1-cloud | 1 | 0 | 0 |')
       expect(page).to.include('| `hash` | yes |').and.include('| `arena` | – |').and.include('| `rhash` | ? |')
       expect(page).to.include('| 6.12 | 0.1 ms | 8 ms | 9 ms |')
+    })
+  })
+
+  describe('the last words of a guest', () => {
+    const wordsOf = (lines: readonly string[]) => {
+      const words = new LastWords()
+      for (const line of lines) words.take(line)
+      return words.lines
+    }
+    const lines = Array.from({ length: 99 }, (_, i) => `line ${i}`)
+
+    it('are its last lines', () => {
+      expect(wordsOf([...lines, '', '\x1b\r'])).to.deep.equal(lines.slice(-10))
+    })
+
+    it('begin with what went wrong', () => {
+      const words = wordsOf([...lines, '[    1.0] BUG: unable to handle page fault\r', ...lines, 'Kernel panic'])
+      expect(words[0]).to.equal('[    1.0] BUG: unable to handle page fault')
+      expect(words.slice(1)).to.deep.equal(lines.slice(0, 39))
     })
   })
 
