@@ -36,6 +36,13 @@ export function writeInsn(view: DataView, at: number, { code, dst, src, off, imm
   view.setInt32(at + 4, imm, LITTLE)
 }
 
+/** Writes src_reg, which tells what kind of constant it is, and the constant. */
+export function writeConstant(view: DataView, at: number, src: number, imm: number): void {
+  const registers = view.getUint8(at + 1)
+  view.setUint8(at + 1, LITTLE ? (src << 4) | (registers & 15) : (registers & 0xf0) | src)
+  view.setInt32(at + 4, imm, LITTLE)
+}
+
 /** The instructions in the bytes. A 64-bit constant whose second slot is missing, or is not empty, is not one. */
 export function decode(bytes: Uint8Array): Insn[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

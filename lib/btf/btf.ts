@@ -144,6 +144,11 @@ export class Btf {
     return this.#image.endId - this.#image.firstId
   }
 
+  /** @internal Where in the bytes each of these types begins. */
+  get places(): Uint32Array {
+    return this.#image.places
+  }
+
   /** The id of the first type: 1, or where the base ends. */
   get firstId(): number {
     return this.#image.firstId

@@ -62,11 +62,70 @@ export interface BtfExt {
 const HEADER_BYTES = 24
 const HEADER_WITH_RELOCATIONS = 32
 
+/** Records of one kind for one section of code, checked, and otherwise as they stand: so many words each. */
+export interface BtfExtTable {
+  readonly section: string
+  readonly words: Uint32Array
+}
+
+/** Words of a record, without what is new in it: struct bpf_func_info, bpf_line_info, bpf_core_relo. */
+export const FUNCTION_WORDS = 2
+export const LINE_WORDS = 4
+const RELOCATION_WORDS = 4
+
+/** What .BTF.ext says, before objects are made of it. */
+export interface BtfExtTables {
+  readonly functions: readonly BtfExtTable[]
+  readonly lines: readonly BtfExtTable[]
+  readonly relocations: readonly BtfExtTable[]
+}
+
 /**
  * Reads .BTF.ext, whose types and strings are those of `btf`. Longer headers and records than are known are taken, and what
  * is new in them is passed over. Throws BtfError.
  */
 export function parseBtfExt(bytes: ArrayBuffer | Uint8Array, btf: Btf, name = '.BTF.ext'): BtfExt {
+  const { functions, lines, relocations } = readExtTables(bytes, btf, name)
+  return {
+    functions: functions.map((table) => ({
+      section: table.section,
+      records: records(table, FUNCTION_WORDS, ([offset, type]) => ({ offset, type })),
+    })),
+    lines: lines.map((table) => ({
+      section: table.section,
+      records: records(table, LINE_WORDS, ([offset, fileName, text, place]) => {
+        return { offset, fileName, text, line: lineOf(place), column: columnOf(place) }
+      }),
+    })),
+    relocations: relocationsIn(relocations, btf),
+  }
+}
+
+type Words = readonly [number, number, number, number]
+
+function records<R>({ words }: BtfExtTable, size: number, make: (words: Words) => R): R[] {
+  return tabulate(words.length / size, (i) => {
+    const at = i * size
+    return make([words[at] ?? 0, words[at + 1] ?? 0, words[at + 2] ?? 0, words[at + 3] ?? 0])
+  })
+}
+
+/** line_col of a line: 22 bits for the line, 10 for the column. */
+export const lineOf = (place: number): number => place >>> 10
+export const columnOf = (place: number): number => place & 0x3ff
+
+/** Relocations as objects. Throws BtfError. */
+export function relocationsIn(tables: readonly BtfExtTable[], btf: Btf): BtfExtSection<BtfRelocation>[] {
+  return tables.map((table) => ({
+    section: table.section,
+    records: records(table, RELOCATION_WORDS, ([offset, type, access, kind]) => {
+      return { offset, type, access: btf.string(access), kind }
+    }),
+  }))
+}
+
+/** The same as it stands: most of it is handed on to the kernel, word for word. Throws BtfError. */
+export function readExtTables(bytes: ArrayBuffer | Uint8Array, btf: Btf, name: string): BtfExtTables {
   const buffer = asBuffer(bytes)
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength)
   const preamble = readPreamble(view, name, HEADER_BYTES)
@@ -77,26 +136,17 @@ export function parseBtfExt(bytes: ArrayBuffer | Uint8Array, btf: Btf, name = '.
   const reader = new Reader(view, name, preamble.littleEndian, btf)
   const withRelocations = preamble.headerLength >= HEADER_WITH_RELOCATIONS
   return {
-    functions: reader.sections(range(8, 'functions'), 8, (at) => ({
-      offset: reader.instruction(at),
-      type: reader.type(at + 4),
-    })),
-    lines: reader.sections(range(16, 'lines'), 16, (at) => ({
-      offset: reader.instruction(at),
-      fileName: reader.stringOffset(at + 4),
-      text: reader.stringOffset(at + 8),
-      // line_col: 22 bits for the line, 10 for the column.
-      line: reader.word(at + 12) >>> 10,
-      column: reader.word(at + 12) & 0x3ff,
-    })),
+    functions: reader.tables(range(8, 'functions'), FUNCTION_WORDS, (at) => reader.checkType(at + 4)),
+    lines: reader.tables(range(16, 'lines'), LINE_WORDS, (at) => {
+      reader.checkString(at + 4)
+      reader.checkString(at + 8)
+    }),
     relocations: !withRelocations
       ? []
-      : reader.sections(range(24, 'relocations'), 16, (at) => ({
-          offset: reader.instruction(at),
-          type: reader.type(at + 4),
-          access: reader.string(at + 8),
-          kind: reader.word(at + 12),
-        })),
+      : reader.tables(range(24, 'relocations'), RELOCATION_WORDS, (at) => {
+          reader.checkType(at + 4)
+          reader.checkString(at + 8)
+        }),
   }
 }
 
@@ -105,61 +155,66 @@ class Reader {
   readonly #name: string
   readonly #littleEndian: boolean
   readonly #btf: Btf
+  readonly #lastType: number
 
   constructor(view: DataView, name: string, littleEndian: boolean, btf: Btf) {
     this.#view = view
     this.#name = name
     this.#littleEndian = littleEndian
     this.#btf = btf
+    this.#lastType = btf.firstId + btf.size - 1
   }
 
   /** The size of a record, and for each section its name, the number of its records, and these. */
-  sections<R>({ from, to }: Range, least: number, read: (at: number) => R): BtfExtSection<R>[] {
+  tables({ from, to }: Range, wordsEach: number, check: (at: number) => void): BtfExtTable[] {
     if (from === to) return []
     if (to - from < 4) throw this.#error(`${to - from} bytes have no room for the size of a record`, from)
-    const size = this.word(from)
-    if (size < least) throw this.#error(`records of ${size} bytes; they have at least ${least}`, from)
+    const size = this.#word(from)
+    if (size < wordsEach * 4) throw this.#error(`records of ${size} bytes; they have at least ${wordsEach * 4}`, from)
     if (size % 4 !== 0) throw this.#error(`records of ${size} bytes are not aligned to 4`, from)
-    const sections: BtfExtSection<R>[] = []
+    const tables: BtfExtTable[] = []
     for (let at = from + 4; at < to; ) {
       if (to - at < 8) throw this.#error('a section is cut off in its head', at)
-      const count = this.word(at + 4)
+      const count = this.#word(at + 4)
       const first = at + 8
       if (count * size > to - first) {
         throw this.#error(`${count} records of ${size} bytes, and there are ${to - first} bytes left`, at + 4)
       }
-      const section = this.string(at)
-      sections.push({ section, records: tabulate(count, (i) => read(first + i * size)) })
+      this.checkString(at)
+      const section = this.#btf.string(this.#word(at))
+      const words = new Uint32Array(count * wordsEach)
+      for (let i = 0; i < count; i++) {
+        const record = first + i * size
+        this.#checkInstruction(record)
+        check(record)
+        for (let word = 0; word < wordsEach; word++) words[i * wordsEach + word] = this.#word(record + word * 4)
+      }
+      tables.push({ section, words })
       at = first + count * size
     }
-    return sections
+    return tables
   }
 
-  word(at: number): number {
-    return this.#view.getUint32(at, this.#littleEndian)
+  checkType(at: number): void {
+    const id = this.#word(at)
+    if (id <= this.#lastType) return
+    throw this.#error(`it refers to type ${id}, and the last one of ${this.#btf.name} is ${this.#lastType}`, at)
   }
 
-  instruction(at: number): number {
-    const offset = this.word(at)
-    if (offset % INSTRUCTION_BYTES === 0) return offset
-    throw this.#error(`an instruction at ${offset}, and each has ${INSTRUCTION_BYTES} bytes`, at)
-  }
-
-  type(at: number): number {
-    const id = this.word(at)
-    const last = this.#btf.firstId + this.#btf.size - 1
-    if (id <= last) return id
-    throw this.#error(`it refers to type ${id}, and the last one of ${this.#btf.name} is ${last}`, at)
-  }
-
-  stringOffset(at: number): number {
-    const offset = this.word(at)
-    if (this.#btf.hasString(offset)) return offset
+  checkString(at: number): void {
+    const offset = this.#word(at)
+    if (this.#btf.hasString(offset)) return
     throw this.#error(`a string at ${offset}, and ${this.#btf.name} has none there`, at)
   }
 
-  string(at: number): string {
-    return this.#btf.string(this.stringOffset(at))
+  #checkInstruction(at: number): void {
+    const offset = this.#word(at)
+    if (offset % INSTRUCTION_BYTES === 0) return
+    throw this.#error(`an instruction at ${offset}, and each has ${INSTRUCTION_BYTES} bytes`, at)
+  }
+
+  #word(at: number): number {
+    return this.#view.getUint32(at, this.#littleEndian)
   }
 
   #error(reason: string, at: number): BtfError {

@@ -23,7 +23,7 @@ export class BtfImage {
   readonly #firstString: number
   readonly #endString: number
   /** Where each type begins, by id less firstId. */
-  readonly #places: Uint32Array
+  readonly places: Uint32Array
   /** Strings that are longer than names, each once. */
   readonly #long = new Map<number, string>()
 
@@ -43,8 +43,8 @@ export class BtfImage {
     this.#firstString = base === undefined ? 0 : base.#endString
     this.#endString = this.#firstString + strings.to - strings.from
     this.firstId = base === undefined ? 1 : base.endId
-    this.#places = this.#findTypes(types)
-    this.endId = this.firstId + this.#places.length
+    this.places = this.#findTypes(types)
+    this.endId = this.firstId + this.places.length
   }
 
   /** The one of this and its bases that has the type, whose id is below endId and not 0. */
@@ -56,7 +56,7 @@ export class BtfImage {
 
   /** Where struct btf_type of one of these types is. */
   placeOf(id: number): number {
-    return this.#places[id - this.firstId] as number
+    return this.places[id - this.firstId] as number
   }
 
   word(at: number): number {

@@ -226,15 +226,17 @@ export class ElfFile {
 
   /** An offset, size or address. */
   #word(view: DataView, at: number): bigint {
-    if (this.#shape.word === 8) return view.getBigUint64(at, this.littleEndian)
-    return BigInt(view.getUint32(at, this.littleEndian))
+    const le = this.littleEndian
+    if (this.#shape.word === 4) return BigInt(view.getUint32(at, le))
+    // Addresses of what is not linked yet: a bigint of each costs more than all the rest.
+    return view.getUint32(at, le) === 0 && view.getUint32(at + 4, le) === 0 ? 0n : view.getBigUint64(at, le)
   }
 
   /** The same of what is in the file, hence below 2^53; `base` is where the view begins. */
   #place(view: DataView, at: number, base: number, what: string): number {
     const le = this.littleEndian
     if (this.#shape.word === 4) return view.getUint32(at, le)
-    // By halves: a bigint of each costs more than all the rest.
+    // By halves, without a bigint.
     const value = view.getUint32(at + (le ? 4 : 0), le) * 2 ** 32 + view.getUint32(at + (le ? 0 : 4), le)
     if (Number.isSafeInteger(value)) return value
     throw this.error(base + at, `${what} is ${this.#word(view, at)}: no file is so long`)
@@ -253,13 +255,14 @@ export class ElfFile {
       count = this.#place(first, section.bytes, table, 'the number of sections')
     }
     const view = this.view(table, count * entry, `the table of ${count} section headers`, shoff)
+    const lowHalf = this.#shape.word === 8 && !this.littleEndian ? 4 : 0
     return tabulate(count, (index): Section => {
       const from = index * entry
       return {
         at: table + from,
         index,
         type: view.getUint32(from + 4, this.littleEndian),
-        flags: Number(BigInt.asUintN(32, this.#word(view, from + section.flags))),
+        flags: view.getUint32(from + section.flags + lowHalf, this.littleEndian),
         nameAt: view.getUint32(from, this.littleEndian),
         info: view.getUint32(from + section.info, this.littleEndian),
         address: this.#word(view, from + section.address),

@@ -79,8 +79,14 @@ export function readSymbols(elf: ElfFile): ElfSymbol[] {
   })
 }
 
-/** The relocations of a 64-bit file, by the section that they are for, each list by place. Errors: ElfError. */
-export function readRelocations(elf: ElfFile): Map<number, Relocation[]> {
+/**
+ * The relocations of a 64-bit file, by the section that they are for, each list by place; of those sections that are
+ * wanted. Errors: ElfError.
+ */
+export function readRelocations(
+  elf: ElfFile,
+  wanted = (_section: Section): boolean => true,
+): Map<number, Relocation[]> {
   const found = new Map<number, Relocation[]>()
   let bytes = 0
   for (const section of elf.sections) {
@@ -88,11 +94,13 @@ export function readRelocations(elf: ElfFile): Map<number, Relocation[]> {
       throw elf.error(section.at, 'relocations with addends (SHT_RELA): compilers for BPF make SHT_REL')
     }
     if (section.type !== SHT_REL) continue
-    const table = tableOf(elf, section, 16, 'relocations')
     bytes += section.size
     if (bytes > elf.source.size) {
       throw elf.error(section.at, `with it there are ${bytes} bytes of relocations in ${elf.source.size}: they overlap`)
     }
+    const its = elf.sections[section.info]
+    if (its !== undefined && !wanted(its)) continue
+    const table = tableOf(elf, section, 16, 'relocations')
     const le = elf.littleEndian
     const list = rows(table, 16, (from): Relocation => {
       const at = section.offset + from

@@ -68,7 +68,7 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
   const { name } = definition
   const its = btf.resolve(definition.type)
   if (its.kind !== 'struct') throw refuse(btf, definition, `it is defined by a ${its.kind}, not by a struct`)
-  const numbers: Record<string, bigint> = {}
+  const numbers: Record<string, number | bigint> = {}
   let [keyType, valueType, inner, valuesAt] = [
     0,
     0,
@@ -87,7 +87,7 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
       inner = readInner(btf, definition, member)
     } else throw refuse(btf, definition, `member '${member.name}' is not one that maps have`)
   }
-  const number = (key: string) => Number(numbers[key] ?? 0n)
+  const number = (key: string) => Number(numbers[key] ?? 0)
   if (numbers.type === undefined) throw refuse(btf, definition, 'it has no type: __uint(type, BPF_MAP_TYPE_...)')
   const type = mapTypeLabel(number('type')) as MapType
   if (valuesAt !== undefined && !isOuter(type) && type !== 'PROG_ARRAY') {
@@ -106,7 +106,7 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
     valueSize: valueSize === 0 && references ? 4 : valueSize,
     maxEntries: number('max_entries'),
     flags: flagsOf(number('map_flags'), (reason) => refuse(btf, definition, reason)),
-    mapExtra: numbers.map_extra ?? 0n,
+    mapExtra: BigInt(numbers.map_extra ?? 0),
     numaNode: numbers.numa_node === undefined ? undefined : number('numa_node'),
     pinning: number('pinning') === PIN_BY_NAME ? 'by-name' : 'none',
     inner,
@@ -121,13 +121,13 @@ function readDefinition(btf: Btf, definition: Definition): { map: ObjectMap; val
 }
 
 /** __uint: a pointer to an array of so many; __ulong: an enum of one value. */
-function numberOf(btf: Btf, definition: Definition, { name, type }: BtfMember): bigint {
+function numberOf(btf: Btf, definition: Definition, { name, type }: BtfMember): number | bigint {
   const its = btf.resolve(type)
   if (its.kind === 'ptr') {
     const array = btf.resolve(its.type)
-    if (array.kind === 'array') return BigInt(array.length)
+    if (array.kind === 'array') return array.length
   }
-  if ((its.kind === 'enum' || its.kind === 'enum64') && its.values[0] !== undefined) return BigInt(its.values[0].value)
+  if ((its.kind === 'enum' || its.kind === 'enum64') && its.values[0] !== undefined) return its.values[0].value
   throw refuse(btf, definition, `${name} is no number: __uint(${name}, 1) makes one`)
 }
 
@@ -150,11 +150,11 @@ function described(btf: Btf, type: number): number {
 interface Size {
   readonly what: 'key' | 'value'
   readonly type: number
-  readonly given: bigint | undefined
+  readonly given: number | bigint | undefined
 }
 
 function sizeOf(btf: Btf, definition: Definition, { what, type, given }: Size): number {
-  if (type === 0) return Number(given ?? 0n)
+  if (type === 0) return Number(given ?? 0)
   const its = btf.resolve(type)
   if (its.kind === 'fwd') {
     if (given !== undefined) return Number(given)

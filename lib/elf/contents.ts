@@ -1,12 +1,12 @@
 import { LITTLE } from '../asm/decode'
 import { Btf, type Btf as BtfType } from '../btf'
-import { type BtfExt, parseBtfExt } from '../btf/ext'
 import { type ArenaData, readArenaData } from './arena'
 import { readBtfMaps } from './btf-maps'
 import { ObjectFunctions } from './functions'
 import { type DataSection, type Global, readDataSections, readGlobals } from './globals'
 import { type PlacedMap, readLegacyMaps } from './legacy-maps'
 import type { ObjectFile, ObjectSection } from './object-file'
+import { type ProgramExt, readProgramExt } from './program-btf'
 import { type PlacedProgram, readPrograms } from './programs'
 import { type PlacedStructOps, readStructOps } from './struct-ops'
 
@@ -14,7 +14,7 @@ import { type PlacedStructOps, readStructOps } from './struct-ops'
 export interface Contents {
   readonly file: ObjectFile
   readonly btf: BtfType | undefined
-  readonly ext: BtfExt | undefined
+  readonly ext: ProgramExt | undefined
   readonly license: string
   readonly version: number
   readonly maps: readonly PlacedMap[]
@@ -69,10 +69,10 @@ function isEmpty(bytes: Uint8Array): boolean {
   return bytes.length >= 24 && view.getUint32(12, LITTLE) === 0 && view.getUint32(20, LITTLE) === 0
 }
 
-function readExt(file: ObjectFile, btf: BtfType | undefined): BtfExt | undefined {
+function readExt(file: ObjectFile, btf: BtfType | undefined): ProgramExt | undefined {
   const section = file.section('.BTF.ext')
   if (section === undefined || section.size === 0 || btf === undefined) return undefined
-  return parseBtfExt(file.bytes(section), btf, `.BTF.ext of ${file.path}`)
+  return readProgramExt(file.bytes(section), btf, `.BTF.ext of ${file.path}`)
 }
 
 /** Text up to a NUL, or to the section's end; '' where there is none. */

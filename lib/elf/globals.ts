@@ -96,9 +96,13 @@ export class Global<T = unknown> {
     }
   }
 
-  /** @internal The same variable in other memory. */
-  in(memory: Memory): Global<T> {
-    const codec = this.#codec
+  /** @internal The codec, where it has been asked for or set. */
+  get knownCodec(): Codec<T> | undefined {
+    return this.#codec
+  }
+
+  /** @internal The same variable in other memory, with a codec that it had, or with that of its type. */
+  in(memory: Memory, codec: Codec<T> | undefined): Global<T> {
     return new Global<T>(this, codec === undefined ? this.#makeCodec : () => codec, memory)
   }
 

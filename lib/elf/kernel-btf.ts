@@ -1,17 +1,6 @@
 import { LITTLE } from '../asm/decode'
 import { type Btf, BtfError, type BtfInt } from '../btf'
-import {
-  DATASEC,
-  FUNC,
-  FUNC_PROTO,
-  KIND_LAYOUTS,
-  kindOf,
-  readHeader,
-  STRUCT,
-  TYPE_BYTES,
-  VAR,
-  vlenOf,
-} from '../btf/format'
+import { DATASEC, FUNC, FUNC_PROTO, kindOf, STRUCT, TYPE_BYTES, VAR, vlenOf } from '../btf/format'
 import { tabulate } from '../tabulate'
 import type { ObjectFile } from './object-file'
 import { inOlderWords, type TakesKind, taken } from './older-btf'
@@ -35,7 +24,7 @@ const ALLOCATED = 1
 export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(btf.bytes)
   const view = new DataView(bytes.buffer)
-  const types = placesOf(view, btf.name)
+  const types = btf.places
   const word = (at: number) => view.getUint32(at, LITTLE)
   const put = (at: number, value: number) => view.setUint32(at, value, LITTLE)
   const placeOf = (id: number) => {
@@ -131,17 +120,4 @@ function sort(rows: number[][], from: number, put: (at: number, value: number) =
   for (const [i, row] of rows.entries()) {
     for (const [j, value] of row.entries()) put(from + i * SECINFO_BYTES + j * 4, value)
   }
-}
-
-/** Where each type begins. */
-export function placesOf(view: DataView, name: string): number[] {
-  const { types } = readHeader(view, name)
-  const places: number[] = []
-  for (let at = types.from; at < types.to; ) {
-    places.push(at)
-    const info = view.getUint32(at + 4, LITTLE)
-    const layout = KIND_LAYOUTS[kindOf(info)]
-    at += TYPE_BYTES + (layout === undefined ? 0 : layout.once + layout.each * vlenOf(info))
-  }
-  return places
 }

@@ -119,19 +119,22 @@ function* scan(functions: ObjectFunctions, part: ObjectFunction): Generator<Foun
   const bytes = file.bytes(part.section)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const relocations = relocationsIn(file, part)
+  let next = 0
   for (let offset = part.from; offset < part.to; offset += SLOT) {
-    const { code, src, imm } = readInsn(view, offset)
-    const where = part.section.offset + offset
-    const relocation = relocations.get(offset)
+    // Those for the second slot of an instruction are for nothing.
+    while (next < relocations.length && (relocations[next] as Relocation).offset < offset) next++
+    const relocation = relocations[next]?.offset === offset ? relocations[next] : undefined
+    const code = bytes[offset] as number
     const wide = code === LD_IMM64
+    if (relocation === undefined && code !== CALL && !wide) continue
+    const { src, imm } = readInsn(view, offset)
+    const where = part.section.offset + offset
     if (wide && offset + SLOT >= part.to) {
       throw file.error(where, `'${part.name}' ends in the middle of an instruction of two slots`)
     }
     if (relocation !== undefined) {
       yield { offset, ...relocated(functions, { relocation, code, imm, where }) }
-    } else if (code === CALL && src === BPF_PSEUDO_CALL) {
-      yield { offset, target: functionAt(functions, part.section.index, offset + (imm + 1) * SLOT, where) }
-    } else if (wide && src === BPF_PSEUDO_FUNC) {
+    } else if ((code === CALL && src === BPF_PSEUDO_CALL) || (wide && src === BPF_PSEUDO_FUNC)) {
       yield { offset, target: functionAt(functions, part.section.index, offset + (imm + 1) * SLOT, where) }
     }
     if (wide) offset += SLOT
@@ -139,8 +142,7 @@ function* scan(functions: ObjectFunctions, part: ObjectFunction): Generator<Foun
 }
 
 /** The relocations of a function, by their place in the section; each must stand at an instruction. */
-function relocationsIn(file: ObjectFile, { section, from, to }: ObjectFunction): Map<number, Relocation> {
-  const found = new Map<number, Relocation>()
+function relocationsIn(file: ObjectFile, { section, from, to }: ObjectFunction): readonly Relocation[] {
   const { relocations } = section
   // They are by place: from the first one that is in the function.
   let [low, high] = [0, relocations.length]
@@ -149,15 +151,16 @@ function relocationsIn(file: ObjectFile, { section, from, to }: ObjectFunction):
     if ((relocations[middle] as Relocation).offset < from) low = middle + 1
     else high = middle
   }
-  for (let i = low; i < relocations.length; i++) {
-    const relocation = relocations[i] as Relocation
-    const { offset, at } = relocation
+  let end = low
+  for (; end < relocations.length; end++) {
+    const { offset, at } = relocations[end] as Relocation
     if (offset >= to) break
     if (offset % SLOT !== 0) throw file.error(at, `a relocation at ${offset}, within an instruction`)
-    if (found.has(offset)) throw file.error(at, `a second relocation at ${offset}`)
-    found.set(offset, relocation)
+    if (end > low && relocations[end - 1]?.offset === offset) {
+      throw file.error(at, `a second relocation at ${offset}`)
+    }
   }
-  return found
+  return relocations.slice(low, end)
 }
 
 interface Place {

@@ -46,13 +46,14 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   readonly maps: MapsOf<S>
   /** The programs that were loaded, by their functions' names. */
   readonly programs: ProgramsOf<S>
-  /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */
-  readonly globals: GlobalsOf<S>
   readonly #contents: Contents
   readonly #parts: Parts
   readonly #attached: Attachments[] = []
   readonly #usdt: UsdtSpecs
   readonly #memories = new Map<string, SectionMemory | ArenaMemory>()
+  /** What the variables of the object were read by when it was loaded; undefined where it was by their types alone. */
+  readonly #codecs: readonly Global['knownCodec'][] | undefined
+  #globals: GlobalsOf<S> | undefined
   #closed = false
 
   /** @internal */
@@ -64,19 +65,36 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     this.maps = byName as MapsOf<S>
     this.#usdt = new UsdtSpecs(byName)
     this.programs = dictionary([...parts.programs]) as ProgramsOf<S>
-    const globals: [string, Global][] = []
-    for (const global of contents.globals) {
-      const arena = contents.arena?.section.name === global.section ? contents.arena : undefined
-      const map = parts.maps.get(arena?.map.name ?? global.section)?.map
-      if (map === undefined) continue
-      let memory = this.#memories.get(global.section)
-      if (memory === undefined) {
-        memory = arena && map instanceof Arena ? new ArenaMemory(map, arena) : new SectionMemory(map, global.constant)
-        this.#memories.set(global.section, memory)
-      }
-      globals.push([global.name, global.in(memory)])
+    const codecs = contents.globals.map(({ knownCodec }) => knownCodec)
+    this.#codecs = codecs.some((codec) => codec !== undefined) ? codecs : undefined
+  }
+
+  /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */
+  get globals(): GlobalsOf<S> {
+    this.#globals ??= this.#makeGlobals()
+    return this.#globals
+  }
+
+  #makeGlobals(): GlobalsOf<S> {
+    const found: [string, Global][] = []
+    for (const [i, global] of this.#contents.globals.entries()) {
+      const memory = this.#memoryOf(global)
+      if (memory !== undefined) found.push([global.name, global.in(memory, this.#codecs?.[i])])
     }
-    this.globals = variables(globals) as GlobalsOf<S>
+    return variables(found) as GlobalsOf<S>
+  }
+
+  /** Where a variable is; undefined where its map was not to be created. */
+  #memoryOf({ section, constant }: Global): Memory | undefined {
+    const known = this.#memories.get(section)
+    if (known !== undefined) return known
+    const { arena } = this.#contents
+    const its = arena?.section.name === section ? arena : undefined
+    const map = this.#parts.maps.get(its?.map.name ?? section)?.map
+    if (map === undefined) return undefined
+    const memory = its && map instanceof Arena ? new ArenaMemory(map, its) : new SectionMemory(map, constant)
+    this.#memories.set(section, memory)
+    return memory
   }
 
   /** @internal The object's BTF. */

@@ -21,6 +21,12 @@ const EM_NONE = 0
 const SHF_ALLOC = 2
 const SHF_EXECINSTR = 4
 
+/**
+ * What describes the program, and is read by tables of its own: their relocations, of which there are many, tell nothing
+ * that is not in these.
+ */
+const DESCRIPTIVE = /^\.(BTF|debug_)/
+
 /** More than any compiled program has: a hostile file may claim zeros without end (SHT_NOBITS). */
 const LARGEST_SECTION = 2 ** 28
 
@@ -68,7 +74,7 @@ export class ObjectFile {
       const [its, ours] = elf.littleEndian ? ['little', 'big'] : ['big', 'little']
       throw elf.error(5, `it is for ${its}-endian machines, and this one is ${ours}-endian (clang -target bpf)`)
     }
-    const relocations = readRelocations(elf)
+    const relocations = readRelocations(elf, (section) => !DESCRIPTIVE.test(elf.nameOf(section)))
     this.sections = elf.sections.map((section) => ({
       index: section.index,
       name: elf.nameOf(section),

@@ -34,12 +34,8 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
   readonly maps: ObjectMapsOf<S>
   /** By name of the function. */
   readonly programs: ObjectProgramsOf<S>
-  /**
-   * The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. What is written here
-   * counts for each `load` after it, and changes nothing of what is loaded already: that has `globals` of its own.
-   */
-  readonly globals: ObjectGlobalsOf<S>
   readonly #contents: Contents
+  #globals: ObjectGlobalsOf<S> | undefined
 
   private constructor(contents: Contents) {
     this.#contents = contents
@@ -50,7 +46,18 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     this.programs = dictionary(
       contents.programs.map(({ program }) => [program.name, program] as const),
     ) as ObjectProgramsOf<S>
-    this.globals = variables(contents.globals.map((global) => [global.name, global] as const)) as ObjectGlobalsOf<S>
+  }
+
+  /**
+   * The variables of the programs, with what they begin with: `object.globals.limit.value = 100`. What is written here
+   * counts for each `load` after it, and changes nothing of what is loaded already: that has `globals` of its own.
+   */
+  get globals(): ObjectGlobalsOf<S> {
+    // Made when it is asked for: objects have many variables, and most are loaded without a look at them.
+    this.#globals ??= variables(
+      this.#contents.globals.map((global) => [global.name, global] as const),
+    ) as ObjectGlobalsOf<S>
+    return this.#globals
   }
 
   /** The types in it; undefined where it was compiled without -g. */

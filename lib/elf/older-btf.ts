@@ -36,14 +36,15 @@ const info = (kind: number, vlen = 0): number => ((kind << 24) | vlen) >>> 0
  * (bpf_object__sanitize_btf of libbpf). What programs and maps mean stays as it is; tools that read the kernel's copy see
  * less. `places` is where each type begins.
  */
-export function inOlderWords(btf: Btf, view: DataView, places: readonly number[], takes: TakesKind): void {
+export function inOlderWords(btf: Btf, view: DataView, places: Uint32Array, takes: TakesKind): void {
   const word = (at: number) => view.getUint32(at, LITTLE)
   const put = (at: number, ...values: number[]) => {
     for (const [i, value] of values.entries()) view.setUint32(at + i * 4, value, LITTLE)
   }
+  const known = (kind: BtfKindName, its: number) => takes(kind) && (!kindFlagOf(its) || takes('attribute_tag'))
   for (const at of places) {
-    const [name, its] = [word(at), word(at + 4)]
-    const known = (kind: BtfKindName) => takes(kind) && (!kindFlagOf(its) || takes('attribute_tag'))
+    const name = word(at)
+    const its = word(at + 4)
     switch (kindOf(its)) {
       case FLOAT:
         // C has no struct of that name: it has none.
@@ -51,11 +52,11 @@ export function inOlderWords(btf: Btf, view: DataView, places: readonly number[]
         break
       case DECL_TAG:
         // As long as its place among types: a byte is never too much for a variable (size, then the int's own word).
-        if (!known('decl_tag')) put(at, name, info(INT), 1, 8)
+        if (!known('decl_tag', its)) put(at, name, info(INT), 1, 8)
         break
       case TYPE_TAG:
         // Qualifiers have no names.
-        if (!known('type_tag')) put(at, 0, info(CONST))
+        if (!known('type_tag', its)) put(at, 0, info(CONST))
         break
       case ENUM:
         // Whether it has a sign.

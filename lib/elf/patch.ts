@@ -4,7 +4,7 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
 } from '../../syscalls/uapi-prog'
-import { readInsn, writeInsn } from '../asm/decode'
+import { LITTLE, readInsn, writeConstant, writeInsn } from '../asm/decode'
 import { SLOT } from './functions'
 import { CALL } from './link-code'
 
@@ -26,20 +26,21 @@ const POISONED_CALL = 2002000000
 /** Fills a reference in. */
 export function fillIn(view: DataView, slot: number, resolved: Resolved): void {
   const at = slot * SLOT
-  const insn = readInsn(view, at)
-  const write = (src: number, low: number, high: number) => {
-    writeInsn(view, at, { ...insn, src, imm: low })
-    const second = readInsn(view, at + SLOT)
-    writeInsn(view, at + SLOT, { ...second, imm: high })
-  }
-  if ('map' in resolved) write(BPF_PSEUDO_MAP_FD, resolved.map, 0)
-  else if ('mapValue' in resolved) write(BPF_PSEUDO_MAP_VALUE, resolved.mapValue, resolved.offset)
+  if ('map' in resolved) load(view, at, BPF_PSEUDO_MAP_FD, resolved.map, 0)
+  else if ('mapValue' in resolved) load(view, at, BPF_PSEUDO_MAP_VALUE, resolved.mapValue, resolved.offset)
   else if ('constant' in resolved) {
     const { constant } = resolved
-    write(0, Number(BigInt.asIntN(32, constant)), Number(BigInt.asIntN(32, constant >> 32n)))
-  } else if ('kernelVariable' in resolved) write(BPF_PSEUDO_BTF_ID, resolved.kernelVariable, resolved.moduleFd)
+    load(view, at, 0, Number(BigInt.asIntN(32, constant)), Number(BigInt.asIntN(32, constant >> 32n)))
+  } else if ('kernelVariable' in resolved) load(view, at, BPF_PSEUDO_BTF_ID, resolved.kernelVariable, resolved.moduleFd)
   else if ('kernelFunction' in resolved) {
     const { kernelFunction, place } = resolved
+    const insn = readInsn(view, at)
     writeInsn(view, at, { ...insn, src: BPF_PSEUDO_KFUNC_CALL, off: place, imm: kernelFunction })
   } else writeInsn(view, at, { code: CALL, dst: 0, src: 0, off: 0, imm: POISONED_CALL })
+}
+
+/** The load of a 64-bit constant, by its halves. */
+function load(view: DataView, at: number, src: number, low: number, high: number): void {
+  writeConstant(view, at, src, low)
+  view.setInt32(at + SLOT + 4, high, LITTLE)
 }

@@ -7,6 +7,9 @@ interface Owned {
   readonly openedAt: string | undefined
 }
 
+/** Whether handles know where they were opened: asked with the first one, as looking into the environment takes time. */
+let traced: boolean | undefined
+
 /** An fd that stays open until `release()`. */
 export interface Lease {
   readonly fd: number
@@ -39,7 +42,8 @@ export class Handle implements Disposable {
 
   /** Takes the fd over. `what` names it in messages: "HashMap 'ports'". */
   constructor(fd: number, what: string) {
-    const openedAt = process.env.EBPF_TRACE_HANDLES === '1' ? (new Error().stack ?? '') : undefined
+    traced ??= process.env.EBPF_TRACE_HANDLES === '1'
+    const openedAt = traced ? (new Error().stack ?? '') : undefined
     this.#owned = { fd, what, openedAt }
     collected.register(this, this.#owned, this)
     rememberInWorker(this.#owned)

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { BpfObject, Btf, type BtfType, features, type HashMap } from '../../lib'
 import { readContents } from '../../lib/elf/contents'
-import { kernelBtf, placesOf } from '../../lib/elf/kernel-btf'
+import { kernelBtf } from '../../lib/elf/kernel-btf'
 import { readObjectFile } from '../../lib/elf/object-file'
 import type { BtfKindName } from '../../lib/features'
 import { btfInfo, btfLoad, closeFd } from '../../syscalls'
@@ -19,8 +19,7 @@ function newest(): Uint8Array<ArrayBuffer> {
   const section = file.section('.BTF')
   if (btf === undefined || section === undefined) throw new Error('the fixture has no BTF')
   const view = new DataView(bytes.buffer, section.offset, section.size)
-  const places = placesOf(view, 'kinds')
-  const infoOf = ({ id }: BtfType) => (places[id - 1] as number) + 4
+  const infoOf = ({ id }: BtfType) => (btf.places[id - 1] as number) + 4
   const flag = (type: BtfType) => view.setUint32(infoOf(type), view.getUint32(infoOf(type), true) | KIND_FLAG, true)
   view.setUint32(infoOf(btf.require('stands_for_enum64', 'struct')), (ENUM64 << 24) | 1, true)
   flag(btf.require('sign', 'enum'))
