@@ -137,7 +137,8 @@ export function readHeader(view: DataView, what: string): Header {
   const strings = readRange(view, what, preamble, 16, 'strings')
   if ((types.from - preamble.headerLength) % 4 !== 0)
     throw new BtfError(what, 'the types are not aligned to 4 bytes', 8)
-  return { ...preamble, types, strings, layouts: readLayouts(view, what, preamble) }
+  const { littleEndian, headerLength } = preamble
+  return { littleEndian, headerLength, types, strings, layouts: readLayouts(view, what, preamble) }
 }
 
 /** struct btf_layout for each kind, by number: info_sz, elem_sz, and flags that mean nothing yet. */

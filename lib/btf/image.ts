@@ -4,6 +4,9 @@ import { KIND_LAYOUTS, type KindLayout, kindOf, type Range, readHeader, TYPE_BYT
 /** KSYM_NAME_LEN: the kernel takes no longer names of types, members and functions. Linux 6.1; 128 before. */
 export const NAME_BYTES = 512
 
+/** Types up to which what is known of their places is not copied to its length. */
+const FEW_PLACES = 4096
+
 /**
  * BTF as bytes, checked so far that every type and every string has its place. Types are read when they are asked for.
  * Split BTF goes on where its base ends: with the ids of types as well as with the offsets of strings.
@@ -175,7 +178,8 @@ export class BtfImage {
       }
       at += length
     }
-    return places.slice(0, count)
+    // What is left over of a small one costs less than a copy.
+    return places.length < FEW_PLACES ? places.subarray(0, count) : places.slice(0, count)
   }
 
   #unknownLayout(kind: number, at: number): KindLayout {

@@ -125,9 +125,10 @@ const DATA = /^\.(data|bss|rodata)(\..*)?$/
 
 /** The sections of variables that programs refer to by their address. */
 export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSection[] {
-  return file.sections.flatMap((section): DataSection[] => {
-    const [, kind] = DATA.exec(section.name) ?? []
-    if (kind === undefined || !section.allocated || section.size === 0) return []
+  const found: DataSection[] = []
+  for (const section of file.sections) {
+    const kind = section.allocated && section.size > 0 ? DATA.exec(section.name)?.[1] : undefined
+    if (kind === undefined) continue
     const constant = kind === 'rodata'
     const map: ObjectMap = {
       name: section.name,
@@ -150,8 +151,9 @@ export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSe
     const placed = { map, section: section.index, offset: 0, size: section.size }
     // Zeros cost nothing before they are written to, and a copy of them does.
     const bytes = section.zeros ? new Uint8Array(section.size) : file.bytes(section).slice()
-    return [{ section, placed, bytes, constant }]
-  })
+    found.push({ section, placed, bytes, constant })
+  }
+  return found
 }
 
 /** What variables stand in. */
@@ -159,16 +161,17 @@ type VariableSection = Pick<DataSection, 'section' | 'bytes' | 'constant'>
 
 /** The variables of these sections, by their symbols and, for what they are, their types. */
 export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly VariableSection[]): Global[] {
-  return sections.flatMap(({ section, bytes, constant }) => {
+  const found: Global[] = []
+  for (const { section, bytes, constant } of sections) {
     const types = variableTypes(btf, section.name)
     const memory: Memory = { what: file.path, bytes: () => bytes, readonly: undefined }
-    return variablesOf(file, section).map((symbol): Global => {
-      const { name, value: offset, size } = symbol
+    for (const { name, value: offset, size } of variablesOf(file, section)) {
       const typeId = types.get(name) ?? 0
       const parts = { name, section: section.name, offset, size, typeId, constant }
-      return new Global<unknown>(parts, () => codecOf(btf, typeId, size), memory)
-    })
-  })
+      found.push(new Global<unknown>(parts, () => codecOf(btf, typeId, size), memory))
+    }
+  }
+  return found
 }
 
 /** Whatever has a name and a size; what begins with .L are places of the compiler's. */

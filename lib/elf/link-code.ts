@@ -88,7 +88,7 @@ export function linkCode(functions: ObjectFunctions, entry: ObjectFunction, room
         calls.push({ slot: its, target: found.target })
         place(found.target)
       } else {
-        references.push({ ...found.reference, slot: its })
+        references.push({ slot: its, ...found.reference })
       }
     }
   }

@@ -17,39 +17,39 @@ interface Parts {
 }
 
 const FAMILIES: Readonly<Partial<Record<MapType, (parts: Parts) => MapSpec>>> = {
-  HASH: ({ same, key, value }) => maps.HashMap.spec({ ...same, key, value }),
-  ARRAY: ({ same, value }) => maps.ArrayMap.spec({ ...same, value }),
+  HASH: ({ same, key, value }) => maps.HashMap.spec({ key, value, ...same }),
+  ARRAY: ({ same, value }) => maps.ArrayMap.spec({ value, ...same }),
   PROG_ARRAY: ({ same }) => maps.ProgArray.spec(same),
   PERF_EVENT_ARRAY: ({ same }) => maps.PerfEventArray.spec(same),
-  PERCPU_HASH: ({ same, key, value }) => maps.PerCpuHashMap.spec({ ...same, key, value }),
-  PERCPU_ARRAY: ({ same, value }) => maps.PerCpuArrayMap.spec({ ...same, value }),
+  PERCPU_HASH: ({ same, key, value }) => maps.PerCpuHashMap.spec({ key, value, ...same }),
+  PERCPU_ARRAY: ({ same, value }) => maps.PerCpuArrayMap.spec({ value, ...same }),
   STACK_TRACE: ({ same, valueSize }) => {
     const buildIds = same.flags?.includes('STACK_BUILD_ID') === true
-    return maps.StackTrace.spec<boolean>({ ...same, buildIds, depth: valueSize / (buildIds ? BUILD_ID_BYTES : 8) })
+    return maps.StackTrace.spec<boolean>({ buildIds, depth: valueSize / (buildIds ? BUILD_ID_BYTES : 8), ...same })
   },
   CGROUP_ARRAY: ({ same }) => maps.CgroupArray.spec(same),
-  LRU_HASH: ({ same, key, value }) => maps.LruHashMap.spec({ ...same, key, value }),
-  LRU_PERCPU_HASH: ({ same, key, value }) => maps.LruPerCpuHashMap.spec({ ...same, key, value }),
-  LPM_TRIE: ({ same, key, value }) => maps.LpmTrie.spec({ ...same, key, value }),
-  ARRAY_OF_MAPS: ({ same, inner }) => maps.ArrayOfMaps.spec({ ...same, inner: inner as MapSpec }),
-  HASH_OF_MAPS: ({ same, key, inner }) => maps.HashOfMaps.spec({ ...same, key, inner: inner as MapSpec }),
-  DEVMAP: ({ same, valueSize }) => maps.DevMap.spec<boolean>({ ...same, programs: valueSize === 8 }),
-  DEVMAP_HASH: ({ same, valueSize }) => maps.DevMapHash.spec<boolean>({ ...same, programs: valueSize === 8 }),
-  CPUMAP: ({ same, valueSize }) => maps.CpuMap.spec<boolean>({ ...same, programs: valueSize === 8 }),
-  SOCKMAP: ({ same, valueSize }) => maps.SockMap.spec({ ...same, valueSize: valueSize as 4 | 8 }),
-  SOCKHASH: ({ same, key, valueSize }) => maps.SockHash.spec({ ...same, key, valueSize: valueSize as 4 | 8 }),
+  LRU_HASH: ({ same, key, value }) => maps.LruHashMap.spec({ key, value, ...same }),
+  LRU_PERCPU_HASH: ({ same, key, value }) => maps.LruPerCpuHashMap.spec({ key, value, ...same }),
+  LPM_TRIE: ({ same, key, value }) => maps.LpmTrie.spec({ key, value, ...same }),
+  ARRAY_OF_MAPS: ({ same, inner }) => maps.ArrayOfMaps.spec({ inner: inner as MapSpec, ...same }),
+  HASH_OF_MAPS: ({ same, key, inner }) => maps.HashOfMaps.spec({ key, inner: inner as MapSpec, ...same }),
+  DEVMAP: ({ same, valueSize }) => maps.DevMap.spec<boolean>({ programs: valueSize === 8, ...same }),
+  DEVMAP_HASH: ({ same, valueSize }) => maps.DevMapHash.spec<boolean>({ programs: valueSize === 8, ...same }),
+  CPUMAP: ({ same, valueSize }) => maps.CpuMap.spec<boolean>({ programs: valueSize === 8, ...same }),
+  SOCKMAP: ({ same, valueSize }) => maps.SockMap.spec({ valueSize: valueSize as 4 | 8, ...same }),
+  SOCKHASH: ({ same, key, valueSize }) => maps.SockHash.spec({ key, valueSize: valueSize as 4 | 8, ...same }),
   REUSEPORT_SOCKARRAY: ({ same, valueSize }) => {
-    return maps.ReuseportSockArray.spec({ ...same, valueSize: valueSize as 4 | 8 })
+    return maps.ReuseportSockArray.spec({ valueSize: valueSize as 4 | 8, ...same })
   },
   XSKMAP: ({ same }) => maps.XskMap.spec(same),
-  CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyCgroupStorage.spec({ ...same, key, value }),
-  PERCPU_CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyPerCpuCgroupStorage.spec({ ...same, key, value }),
-  QUEUE: ({ same, value }) => maps.Queue.spec({ ...same, value }),
-  STACK: ({ same, value }) => maps.Stack.spec({ ...same, value }),
-  SK_STORAGE: ({ same, value }) => maps.SkStorage.spec({ ...same, value }),
-  INODE_STORAGE: ({ same, value }) => maps.InodeStorage.spec({ ...same, value }),
-  TASK_STORAGE: ({ same, value }) => maps.TaskStorage.spec({ ...same, value }),
-  CGRP_STORAGE: ({ same, value }) => maps.CgroupStorage.spec({ ...same, value }),
+  CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyCgroupStorage.spec({ key, value, ...same }),
+  PERCPU_CGROUP_STORAGE: ({ same, key, value }) => maps.LegacyPerCpuCgroupStorage.spec({ key, value, ...same }),
+  QUEUE: ({ same, value }) => maps.Queue.spec({ value, ...same }),
+  STACK: ({ same, value }) => maps.Stack.spec({ value, ...same }),
+  SK_STORAGE: ({ same, value }) => maps.SkStorage.spec({ value, ...same }),
+  INODE_STORAGE: ({ same, value }) => maps.InodeStorage.spec({ value, ...same }),
+  TASK_STORAGE: ({ same, value }) => maps.TaskStorage.spec({ value, ...same }),
+  CGRP_STORAGE: ({ same, value }) => maps.CgroupStorage.spec({ value, ...same }),
   RINGBUF: ({ same }) => maps.RingBuf.spec({ ...same, size: same.maxEntries }),
   USER_RINGBUF: ({ same }) => maps.UserRingBuf.spec({ ...same, size: same.maxEntries }),
   BLOOM_FILTER: ({ same: { mapExtra, ...same }, value }) => {

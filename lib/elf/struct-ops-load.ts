@@ -93,11 +93,9 @@ export class StructOpsLoading {
       },
       {
         name: kernelName(name, ''),
-        keySize: 4,
-        valueSize: kernel.value.size,
-        maxEntries: 1,
         flags: module === undefined ? flags : [...flags, 'VTYPE_BTF_OBJ_FD'],
       },
+      { keySize: 4, valueSize: kernel.value.size, maxEntries: 1 },
     )
     const made = spec.create()
     this.#made.set(name, made)

@@ -59,7 +59,7 @@ function makeOnce(content: MapContent, make: (btf: MapBtf) => number): number | 
   const fd = load(types)
   if (fd === undefined) return undefined
   try {
-    return tryMake({ ...types, fd }, make)
+    return tryMake({ fd, keyTypeId: types.keyTypeId, valueTypeId: types.valueTypeId }, make)
   } finally {
     closeFd(fd)
   }
@@ -108,7 +108,8 @@ export class SharedTypes {
   /** undefined where there is none to be had, and after `close()`. */
   get btf(): MapBtf | undefined {
     if (this.#handle === undefined || this.#handle.closed) return undefined
-    return { ...this.#types, fd: this.#handle.fd }
+    const { keyTypeId, valueTypeId } = this.#types
+    return { fd: this.#handle.fd, keyTypeId, valueTypeId }
   }
 
   close(): void {

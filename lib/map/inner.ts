@@ -40,7 +40,7 @@ export function checkInnerSpec(outer: string, inner: unknown): asserts inner is 
 /** BPF_MAP_CREATE of an outer map. The template lives only for this call: the kernel copies what it needs of it. */
 export function createOuter(attributes: MapAttributes, inner: MapSpec, subject: Subject): number {
   using template = makeTemplate(inner)
-  return mapCreate({ ...createFields(attributes), inner_map_fd: template.fd }, subject)
+  return mapCreate({ inner_map_fd: template.fd, ...createFields(attributes) }, subject)
 }
 
 /**

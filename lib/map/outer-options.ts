@@ -53,7 +53,8 @@ export function outerSpec<O extends BpfMap, M extends BpfMap>(
       verify,
       build: (attributes, subject) => createOuter(attributes, options.inner, subject),
     },
-    { ...options, keySize: key.size, valueSize: 4, maxEntries: options.maxEntries },
+    options,
+    { keySize: key.size, valueSize: 4, maxEntries: options.maxEntries },
   )
 }
 

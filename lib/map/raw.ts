@@ -43,7 +43,7 @@ export class RawMap extends KeyedMap<Uint8Array, Uint8Array> {
         throw new TypeError(`maps of ${label} can be opened by this library, not made`)
       },
     }
-    return new MapSpec<RawMap>(family, { type, keySize, valueSize, maxEntries })
+    return new MapSpec<RawMap>(family, { type }, { keySize, valueSize, maxEntries })
   }
 
   private constructor(core: MapCore, { keySize, valueSize }: MapAttributes) {

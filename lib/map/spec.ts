@@ -97,9 +97,14 @@ export interface Family<M extends BpfMap> {
   verify?(map: M): void
 }
 
-export interface MapSpecParts extends CreateOptions {
+/** What all families are told. */
+export interface MapSpecOptions extends CreateOptions {
   /** The kernel's number of a type that this library has no name for. */
   readonly type?: number
+}
+
+/** What the family makes of it, in bytes and entries. */
+export interface MapSizes {
   readonly keySize: number
   readonly valueSize: number
   readonly maxEntries: number | undefined
@@ -132,21 +137,22 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   constructor(
     readonly family: Family<M>,
-    parts: MapSpecParts,
+    options: MapSpecOptions,
+    { keySize, valueSize, maxEntries }: MapSizes,
   ) {
-    checkKnownOptions(parts, OPTIONS)
-    const { name = '', flags = [], numaNode, mapExtra = 0n, btf } = parts
+    checkKnownOptions(options, OPTIONS)
+    const { name = '', flags = [], numaNode, mapExtra = 0n, btf } = options
     checkName(name)
-    checkU32('keySize', parts.keySize)
-    checkU32('valueSize', parts.valueSize)
-    if (parts.maxEntries !== undefined) checkU32('maxEntries', parts.maxEntries)
+    checkU32('keySize', keySize)
+    checkU32('valueSize', valueSize)
+    if (maxEntries !== undefined) checkU32('maxEntries', maxEntries)
     if (numaNode !== undefined) checkU32('numaNode', numaNode)
     if (btf !== undefined) checkBtf(btf)
     this.attributes = {
-      type: parts.type ?? MAP_TYPES[family.type],
-      keySize: parts.keySize,
-      valueSize: parts.valueSize,
-      maxEntries: parts.maxEntries,
+      type: options.type ?? MAP_TYPES[family.type],
+      keySize,
+      valueSize,
+      maxEntries,
       flags: flagBits(flags) | (numaNode === undefined ? 0 : MAP_FLAGS.NUMA_NODE),
       mapExtra: checkU64('mapExtra', mapExtra),
       numaNode,

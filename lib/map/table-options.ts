@@ -44,12 +44,14 @@ export function tableSpec<M extends BpfMap, K, V>(
 ): MapSpec<M> {
   checkOptions(name, options)
   const { key, value } = options
-  checkCodecs(name, { key, value })
+  checkNamed(name, 'key', key)
+  checkNamed(name, 'value', value)
   checkMaxEntries(type, options.maxEntries)
   const shape = `${key.name} → ${value.name}`
   return new MapSpec<M>(
     { name, type, shape, wrap, content: contentOf(type, key as Codec<unknown>, value as Codec<unknown>), ...more },
-    { ...options, keySize: key.size, valueSize: value.size, maxEntries: options.maxEntries },
+    options,
+    { keySize: key.size, valueSize: value.size, maxEntries: options.maxEntries },
   )
 }
 
@@ -63,11 +65,12 @@ export function indexedSpec<M extends BpfMap, V>(
 ): MapSpec<M> {
   checkOptions(name, options)
   const { value } = options
-  checkCodecs(name, { value })
+  checkNamed(name, 'value', value)
   checkMaxEntries(type, options.maxEntries)
   return new MapSpec<M>(
     { name, type, shape: value.name, wrap, content: contentOf(type, undefined, value as Codec<unknown>), ...more },
-    { ...options, keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
+    options,
+    { keySize: 4, valueSize: value.size, maxEntries: options.maxEntries },
   )
 }
 
@@ -82,10 +85,11 @@ export function valuesSpec<M extends BpfMap, V>(
   checkOptions(name, options)
   const { value } = options
   checkCodec(value)
-  return new MapSpec<M>(
-    { name, type, shape: value.name, wrap, ...more },
-    { ...options, keySize: 0, valueSize: value.size, maxEntries: options.maxEntries },
-  )
+  return new MapSpec<M>({ name, type, shape: value.name, wrap, ...more }, options, {
+    keySize: 0,
+    valueSize: value.size,
+    maxEntries: options.maxEntries,
+  })
 }
 
 /** The spec of a map without codecs: what it holds is no value of the caller's. */
@@ -98,20 +102,19 @@ export function plainSpec<M extends BpfMap>(
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
   checkOptions(name, options)
-  return new MapSpec<M>(
-    { name, type, shape: '', wrap, ...more },
-    { ...options, ...sizes, maxEntries: options.maxEntries },
-  )
+  return new MapSpec<M>({ name, type, shape: '', wrap, ...more }, options, {
+    keySize: sizes.keySize,
+    valueSize: sizes.valueSize,
+    maxEntries: options.maxEntries,
+  })
 }
 
 /** Says which codec is missing, and from what. */
-function checkCodecs(name: string, codecs: Readonly<Record<string, unknown>>): void {
-  for (const [option, codec] of Object.entries(codecs)) {
-    try {
-      checkCodec(codec)
-    } catch (error) {
-      throw withPath(name, withPath(option, error))
-    }
+function checkNamed(name: string, option: string, codec: unknown): void {
+  try {
+    checkCodec(codec)
+  } catch (error) {
+    throw withPath(name, withPath(option, error))
   }
 }
 
