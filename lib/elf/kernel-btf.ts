@@ -32,8 +32,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     if (place === undefined) throw new BtfError(btf.name, `a section or a function refers to type ${id}, which is none`)
     return place
   }
-  const [int] = btf.types('int')
-  const hidden = new Set(file.symbols.filter((symbol) => symbol.hidden).map(({ name }) => name))
+  const hidden = hiddenNames(file)
   for (const at of types) {
     // The kernel verifies global functions by themselves, whatever they are called with: what nobody else may call is static.
     if (hidden.size > 0 && kindOf(word(at + 4)) === FUNC && hidden.has(btf.string(word(at)))) put(at + 4, FUNC << 24)
@@ -42,6 +41,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
     const name = btf.string(word(at))
     const each = tabulate(count, (i) => at + TYPE_BYTES + i * SECINFO_BYTES)
     if (name === KSYMS || name === KCONFIG) {
+      const [int] = btf.types('int')
       settleExterns({ int, word, put, placeOf, at, each })
       continue
     }
@@ -60,11 +60,13 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
         throw file.error(section.at, `variable '${label}' of ${name} is in the BTF, and has no symbol`)
       put(variable + 4, symbol.value)
     }
-    sort(
-      each.map((from) => [word(from), word(from + 4), word(from + 8)]),
-      each[0] ?? 0,
-      put,
-    )
+    if (!isInOrder(each, word)) {
+      sort(
+        each.map((from) => [word(from), word(from + 4), word(from + 8)]),
+        each[0] ?? 0,
+        put,
+      )
+    }
   }
   inOlderWords(btf, view, types, takes)
   return bytes
@@ -113,6 +115,18 @@ function nameParameters(proto: number, name: number, { word, put }: Pick<Section
     const at = proto + TYPE_BYTES + i * 8
     if (word(at) === 0 && word(at + 4) !== 0) put(at, name)
   }
+}
+
+/** Names that only the object's own files may call. */
+function hiddenNames({ symbols }: ObjectFile): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const { hidden, name } of symbols) if (hidden) names.add(name)
+  return names
+}
+
+/** Whether variables stand in the order of their places, as the kernel wants them. */
+function isInOrder(each: readonly number[], word: Section['word']): boolean {
+  return each.every((from, i) => i === 0 || word(from + 4) >= word((each[i - 1] as number) + 4))
 }
 
 function sort(rows: number[][], from: number, put: (at: number, value: number) => void): void {

@@ -42,10 +42,6 @@ export class Attachments implements Disposable {
 
 /** What an object has become in the kernel, and the one owner of it: `close()` it, or declare it with `using`. */
 export class LoadedObject<S extends ObjectShape = ObjectShape> implements Disposable {
-  /** The maps by their names in the source: `app.maps.by_uid.set(1000, rows)`. */
-  readonly maps: MapsOf<S>
-  /** The programs that were loaded, by their functions' names. */
-  readonly programs: ProgramsOf<S>
   readonly #contents: Contents
   readonly #parts: Parts
   readonly #attached: Attachments[] = []
@@ -53,6 +49,8 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   readonly #memories = new Map<string, SectionMemory | ArenaMemory>()
   /** What the variables of the object were read by when it was loaded; undefined where it was by their types alone. */
   readonly #codecs: readonly Global['knownCodec'][] | undefined
+  #maps: MapsOf<S> | undefined
+  #programs: ProgramsOf<S> | undefined
   #globals: GlobalsOf<S> | undefined
   #closed = false
 
@@ -60,13 +58,21 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   constructor(contents: Contents, parts: Parts) {
     this.#contents = contents
     this.#parts = parts
-    const maps = Array.from(parts.maps, ([name, { map }]): [string, BpfMap] => [name, map])
-    const byName = dictionary(maps)
-    this.maps = byName as MapsOf<S>
-    this.#usdt = new UsdtSpecs(byName)
-    this.programs = dictionary([...parts.programs]) as ProgramsOf<S>
+    this.#usdt = new UsdtSpecs((name) => parts.maps.get(name)?.map)
     const codecs = contents.globals.map(({ knownCodec }) => knownCodec)
     this.#codecs = codecs.some((codec) => codec !== undefined) ? codecs : undefined
+  }
+
+  /** The maps by their names in the source: `app.maps.by_uid.set(1000, rows)`. */
+  get maps(): MapsOf<S> {
+    this.#maps ??= dictionary(Array.from(this.#parts.maps, ([name, { map }]) => [name, map] as const)) as MapsOf<S>
+    return this.#maps
+  }
+
+  /** The programs that were loaded, by their functions' names. */
+  get programs(): ProgramsOf<S> {
+    this.#programs ??= dictionary([...this.#parts.programs]) as ProgramsOf<S>
+    return this.#programs
   }
 
   /** The variables of the programs, as they are at this moment: `app.globals.packets.value`. */

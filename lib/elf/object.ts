@@ -30,11 +30,10 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
   license: string
   /** A kernel's version, which is of no use from Linux 5.0 on; 0 where it does not say. */
   readonly version: number
-  /** By name; those of variables by the name of their section. */
-  readonly maps: ObjectMapsOf<S>
-  /** By name of the function. */
-  readonly programs: ObjectProgramsOf<S>
+  // What is in it is put in order when it is asked for: objects have many variables, and most are loaded unseen.
   readonly #contents: Contents
+  #maps: ObjectMapsOf<S> | undefined
+  #programs: ObjectProgramsOf<S> | undefined
   #globals: ObjectGlobalsOf<S> | undefined
 
   private constructor(contents: Contents) {
@@ -42,10 +41,20 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     this.path = contents.file.path
     this.license = contents.license
     this.version = contents.version
-    this.maps = dictionary(contents.maps.map(({ map }) => [map.name, map] as const)) as ObjectMapsOf<S>
-    this.programs = dictionary(
-      contents.programs.map(({ program }) => [program.name, program] as const),
+  }
+
+  /** By name; those of variables by the name of their section. */
+  get maps(): ObjectMapsOf<S> {
+    this.#maps ??= dictionary(this.#contents.maps.map(({ map }) => [map.name, map] as const)) as ObjectMapsOf<S>
+    return this.#maps
+  }
+
+  /** By name of the function. */
+  get programs(): ObjectProgramsOf<S> {
+    this.#programs ??= dictionary(
+      this.#contents.programs.map(({ program }) => [program.name, program] as const),
     ) as ObjectProgramsOf<S>
+    return this.#programs
   }
 
   /**
@@ -53,7 +62,6 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
    * counts for each `load` after it, and changes nothing of what is loaded already: that has `globals` of its own.
    */
   get globals(): ObjectGlobalsOf<S> {
-    // Made when it is asked for: objects have many variables, and most are loaded without a look at them.
     this.#globals ??= variables(
       this.#contents.globals.map((global) => [global.name, global] as const),
     ) as ObjectGlobalsOf<S>

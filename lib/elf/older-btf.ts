@@ -41,14 +41,23 @@ export function inOlderWords(btf: Btf, view: DataView, places: Uint32Array, take
   const put = (at: number, ...values: number[]) => {
     for (const [i, value] of values.entries()) view.setUint32(at + i * 4, value, LITTLE)
   }
-  const known = (kind: BtfKindName, its: number) => takes(kind) && (!kindFlagOf(its) || takes('attribute_tag'))
+  const answers = new Map<BtfKindName, boolean>()
+  const has = (kind: BtfKindName): boolean => {
+    let answer = answers.get(kind)
+    if (answer === undefined) {
+      answer = takes(kind)
+      answers.set(kind, answer)
+    }
+    return answer
+  }
+  const known = (kind: BtfKindName, its: number) => has(kind) && (!kindFlagOf(its) || has('attribute_tag'))
   for (const at of places) {
     const name = word(at)
     const its = word(at + 4)
     switch (kindOf(its)) {
       case FLOAT:
         // C has no struct of that name: it has none.
-        if (!takes('float')) put(at, 0, info(STRUCT))
+        if (!has('float')) put(at, 0, info(STRUCT))
         break
       case DECL_TAG:
         // As long as its place among types: a byte is never too much for a variable (size, then the int's own word).
@@ -60,10 +69,10 @@ export function inOlderWords(btf: Btf, view: DataView, places: Uint32Array, take
         break
       case ENUM:
         // Whether it has a sign.
-        if (kindFlagOf(its) && !takes('enum64')) put(at + 4, info(ENUM, vlenOf(its)))
+        if (kindFlagOf(its) && !has('enum64')) put(at + 4, info(ENUM, vlenOf(its)))
         break
       case ENUM64:
-        if (!takes('enum64')) {
+        if (!has('enum64')) {
           put(at + 4, info(UNION, vlenOf(its)))
           // struct btf_enum64 is name, low and high half; struct btf_member is name, type, offset.
           for (let i = 0; i < vlenOf(its); i++) put(at + TYPE_BYTES + i * 12 + 4, smallest(btf, word(at + 8)), 0)
@@ -71,10 +80,10 @@ export function inOlderWords(btf: Btf, view: DataView, places: Uint32Array, take
         break
       case FUNC:
         // The linkage is where others have a count.
-        if (vlenOf(its) === GLOBAL && !takes('func_global')) put(at + 4, info(FUNC))
+        if (vlenOf(its) === GLOBAL && !has('func_global')) put(at + 4, info(FUNC))
         break
       case DATASEC:
-        if (!SIMPLE.test(btf.string(name)) && !takes('section_name')) rename(view, btf, name)
+        if (!SIMPLE.test(btf.string(name)) && !has('section_name')) rename(view, btf, name)
         break
     }
   }

@@ -31,11 +31,11 @@ const MEMORY = 2
 
 /** The numbers that are given out, of one loaded object. */
 export class UsdtSpecs {
-  readonly #maps: Readonly<Record<string, BpfMap>>
+  readonly #mapOf: (name: string) => BpfMap | undefined
   readonly #taken = new Set<number>()
 
-  constructor(maps: Readonly<Record<string, BpfMap>>) {
-    this.#maps = maps
+  constructor(mapOf: (name: string) => BpfMap | undefined) {
+    this.#mapOf = mapOf
   }
 
   /**
@@ -44,7 +44,7 @@ export class UsdtSpecs {
    */
   attach(program: Program, path: string, provider: string, name: string, pid?: number): UsdtAttachment {
     const places = findUsdt(path, provider, name)
-    const specs = this.#maps[SPECS]
+    const specs = this.#mapOf(SPECS)
     // It reads no arguments.
     if (specs === undefined) return attachToPlaces(program, path, places, { pid, cookieOf: () => undefined })
     if (specs.attributes.valueSize !== SPEC_BYTES) {
@@ -107,7 +107,7 @@ export class UsdtSpecs {
   }
 
   #byAddress(): HashMap<bigint, number> | undefined {
-    const map = this.#maps[BY_ADDRESS]
+    const map = this.#mapOf(BY_ADDRESS)
     if (map === undefined || map.closed) return undefined
     return HashMap.fromFd(duplicateFd(map.fd), { key: u64, value: u32 })
   }

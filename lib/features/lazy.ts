@@ -1,7 +1,10 @@
 /** Not imports: what asks the kernel is loaded by the first question, not by who loads the library. */
 
+let loaded: typeof import('./questions') | undefined
+
 export function questions() {
-  return require('./questions') as typeof import('./questions')
+  loaded ??= require('./questions') as typeof import('./questions')
+  return loaded
 }
 
 export function report() {
