@@ -152,6 +152,11 @@ export class TestRunCalls {
     }
   }
 
+  /** Whether this is the very array that the last run was given, and so certain to be one. */
+  isGiven(data: unknown): data is Uint8Array {
+    return data === this.#given && data !== undefined
+  }
+
   /** The same as a copy, for a run during which the packet may be changed or taken away. */
   copyData(data: Uint8Array): void {
     this.dataIn.set(data)

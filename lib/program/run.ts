@@ -121,7 +121,9 @@ export function isPreparedFor({ calls, asked }: Prepared, options: RunOptions<un
     // A list may have changed.
     options.flags === undefined &&
     asked.flags === undefined &&
-    (data === undefined ? dataIn === 0 : dataIn !== 0 && bytesOf(data, 'data').length === dataIn) &&
+    (data === undefined
+      ? dataIn === 0
+      : dataIn !== 0 && (calls.isGiven(data) ? data : bytesOf(data, 'data')).length === dataIn) &&
     (ctx === undefined ? ctxIn === 0 : ctxIn !== 0 && ctxSize(ctx) === ctxIn) &&
     calls.isCurrent
   )
@@ -170,8 +172,10 @@ export function fill(prepared: Prepared, { data, ctx }: RunOptions<unknown>, whe
   if (ctx !== undefined) fillContext(prepared, ctx)
   // Last: nobody's codec may take it away from here on.
   if (data === undefined) return
-  if (when === 'now') prepared.calls.giveData(bytesOf(data, 'data'))
-  else prepared.calls.copyData(bytesOf(data, 'data'))
+  const { calls } = prepared
+  const bytes = calls.isGiven(data) ? data : bytesOf(data, 'data')
+  if (when === 'now') calls.giveData(bytes)
+  else calls.copyData(bytes)
 }
 
 function fillContext({ calls, type }: Prepared, ctx: NonNullable<RunOptions<unknown>['ctx']>): void {
