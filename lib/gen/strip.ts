@@ -7,6 +7,9 @@ const FOR_DEBUGGERS = /^\.(rela?\.)?debug_/
 /** Bytes of a section header of 64 bits, and its fields. */
 const HEADER = { size: 64, offset: 24, align: 48 } as const
 
+/** More than compilers ask for. */
+const MOST_ALIGN = 4096
+
 /** Where the ELF header says that the section headers are. */
 const E_SHOFF = 40
 
@@ -37,6 +40,8 @@ export function withoutDebugging(bytes: Uint8Array, name: string): Uint8Array {
     headers.set(bytes.subarray(section.at, section.at + HEADER.size), at)
     if (section.type === SHT_NOBITS || section.size === 0) continue
     const align = Math.max(1, Number(view.getBigUint64(at + HEADER.align, le)))
+    // A hostile file would be mostly padding.
+    if (align > MOST_ALIGN) throw elf.error(section.at + HEADER.align, `a section aligned to ${align} bytes`)
     const { buffer, byteOffset, byteLength } = elf.contents(section)
     view.setBigUint64(at + HEADER.offset, BigInt(add(new Uint8Array(buffer, byteOffset, byteLength), align)), le)
   }

@@ -42,6 +42,23 @@ export function libraries(): Input[] {
   )
 }
 
+/** The same with something for debuggers in each, as they are before they are stripped. */
+export function unstripped(): Input[] {
+  const [from, to] = ['.llvm_addrsig', '.debug_adrsig']
+  return files().flatMap(({ bytes }): Input[] => {
+    const copy = Buffer.from(bytes)
+    const at = copy.indexOf(from)
+    if (at < 0) return []
+    copy.write(to, at, 'latin1')
+    return [[new Uint8Array(copy)]]
+  })
+}
+
+/** A program with probes. */
+export function probed(): Input[] {
+  return [[new Uint8Array(readFileSync(join(ROOT, 'spec/fixtures/usdt.x86_64')))]]
+}
+
 function sections(name: string): Uint8Array[] {
   return files().flatMap(({ bytes }) => sectionsOf(bytes).get(name) ?? [])
 }

@@ -1,5 +1,6 @@
 /** What is fuzzed: readers of files that anybody may have written, and what is made from them. */
 import { inspect } from 'node:util'
+import { createSourceFile, ScriptTarget, type SourceFile } from 'typescript'
 import { assemble, disassemble } from '../../lib/asm'
 import { Btf, BtfError, codecOf, parseBtfExt } from '../../lib/btf'
 import { typeScriptParts } from '../../lib/btf/print'
@@ -17,6 +18,9 @@ import { ElfFile, SHT_NOBITS } from '../../lib/elf-file/file'
 import { memorySource } from '../../lib/elf-file/source'
 import { ElfFunctions } from '../../lib/elf-file/symbols'
 import { readRelocations, readSymbols } from '../../lib/elf-file/tables'
+import { usdtOf } from '../../lib/elf-file/usdt'
+import { generate } from '../../lib/gen/generate'
+import { withoutDebugging } from '../../lib/gen/strip'
 import * as seeds from './seeds'
 
 /** What an input is made of, each changed in its own way. */
@@ -149,6 +153,26 @@ function askObject({ file, btf, ext, programs, maps }: Contents): void {
   }
 }
 
+/** Statements of a module that `generate` makes. Names in the object are whatever somebody has written there. */
+const STATEMENTS = /^(import |export (interface|type|const) |const |function |\/\/ |\/\*\*)/
+
+/** Throws where a name of the object has become code. */
+function checkModule(text: string): void {
+  const source = createSourceFile('made.ts', text, ScriptTarget.Latest) as SourceFile & {
+    readonly parseDiagnostics: readonly { readonly messageText: unknown; readonly start: number }[]
+  }
+  const [wrong] = source.parseDiagnostics
+  if (wrong !== undefined) {
+    throw new Error(
+      `no TypeScript: ${inspect(wrong.messageText)} at ${inspect(text.slice(wrong.start, wrong.start + 80))}`,
+    )
+  }
+  for (const statement of source.statements) {
+    const its = text.slice(statement.getStart(source), statement.end)
+    if (!STATEMENTS.test(its)) throw new Error(`a statement that nobody has asked for: ${inspect(its.slice(0, 80))}`)
+  }
+}
+
 /** What the JavaScript engine says where nobody has thought of something. */
 const ENGINE =
   /Cannot (read|set|add|assign|delete|define|convert|mix|destructure|access)|not extensible|is not (a function|iterable|defined|a constructor)|outside the bounds|[Ii]nvalid (typed )?(array|string|data ?view)|call stack|Invalid (count|code|regular)|out of (bounds|memory)|allocation failed|too many|start offset/i
@@ -188,6 +212,13 @@ export const TARGETS: readonly Target[] = [
       tried(isElf, () => functions.offsetOf('no_such_function'))
       return 0
     },
+    refuses: isElf,
+  },
+  {
+    name: 'usdt',
+    parts: ['elf'],
+    seeds: () => seeds.probed(),
+    run: ([bytes]) => inspect(usdtOf(memorySource(bytes as Uint8Array)), { depth: 4 }).length,
     refuses: isElf,
   },
   {
@@ -282,6 +313,23 @@ export const TARGETS: readonly Target[] = [
       const made = inspect(object).length
       askObject(readContents(readObjectFile(bytes as Uint8Array, 'broken')))
       return made
+    },
+    refuses: (error) => isElf(error) || isBtf(error),
+  },
+  {
+    name: 'gen',
+    parts: ['elf'],
+    seeds: () => [...seeds.objects(), ...seeds.unstripped()],
+    run([bytes]) {
+      const object = BpfObject.open(bytes as Uint8Array, { name: 'broken' })
+      const text = generate(object, {
+        ...{ name: 'Made', file: 'broken.bpf.o', types: [] },
+        source: { path: './broken.bpf.o', modules: 'commonjs' },
+      })
+      checkModule(text)
+      const stripped = BpfObject.open(withoutDebugging(bytes as Uint8Array, 'broken'))
+      if (inspect(stripped.programs) !== inspect(object.programs)) throw new Error('stripped, it is something else')
+      return text.length
     },
     refuses: (error) => isElf(error) || isBtf(error),
   },

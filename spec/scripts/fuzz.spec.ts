@@ -8,7 +8,15 @@ import { needsFixtures } from '../elf/kit'
 const SEED = 20_262
 
 /** Inputs of each target: of those that go through all types of each input, fewer. */
-const ROUNDS: Readonly<Record<string, number>> = { print: 15, codec: 40, btf: 60, split: 100, 'co-re': 40, object: 150 }
+const ROUNDS: Readonly<Record<string, number>> = {
+  print: 15,
+  gen: 60,
+  codec: 40,
+  btf: 60,
+  split: 100,
+  'co-re': 40,
+  object: 150,
+}
 const OTHERS = 250
 
 /** Inputs that come from each other, the same each time. */
