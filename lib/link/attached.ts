@@ -7,6 +7,7 @@ import { BPF_F_QUERY_EFFECTIVE } from '../../syscalls/uapi-link'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type Cgroup, withCgroup } from './cgroup'
 import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
 import { type NetworkInterface, resolveInterface } from './interface'
@@ -37,6 +38,8 @@ export interface Attached {
 type DeviceHook = 'xdp' | 'tc_ingress' | 'tc_egress' | 'tcx_ingress' | 'tcx_egress' | 'netkit_primary' | 'netkit_peer'
 type NamespaceHook = 'sk_lookup' | 'flow_dissector'
 
+const OPTIONS = optionNames<{ effective?: boolean }>({ effective: true })
+
 /**
  * What is attached at a hook, by whomever. Errors: UnsupportedError (the kernel has no such hook); those of the target:
  * TypeError, RangeError, ENODEV, ENOENT, EBADF, EINVAL, EOPNOTSUPP (a map of another type); EPERM without CAP_NET_ADMIN. Of
@@ -49,8 +52,10 @@ export function attached(hook: SockmapHook, map: HasFd): Attached
 export function attached(
   hook: DeviceHook | CgroupHook | NamespaceHook | SockmapHook,
   target?: NetworkInterface | Cgroup | NetworkNamespace,
-  { effective = false }: { readonly effective?: boolean } = {},
+  options: { readonly effective?: boolean } = {},
 ): Attached {
+  checkKnownOptions(options, OPTIONS)
+  const { effective = false } = options
   switch (hook) {
     case 'xdp':
     case 'tc_ingress':

@@ -1,11 +1,15 @@
 import { inspect } from 'node:util'
 import { Handle } from '../handle/handle'
+import { optionNames } from '../text/known-options'
 import type { ProgramLike } from './program'
 
 export interface UpdateOptions {
   /** Only if this is the program that is there: EPERM else. */
   readonly replacing?: ProgramLike | undefined
 }
+
+/** @internal */
+export const UPDATE = optionNames<UpdateOptions>({ replacing: true })
 
 /**
  * A program at its hook. `close()` ends it, or `using`.

@@ -2,6 +2,7 @@ import { closeSync, constants, openSync, readFileSync, statfsSync } from 'node:f
 import { ATTACH_TYPES, type AttachTypeName } from '../../syscalls/uapi-names'
 import type { Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import type { Attachment } from './attachment'
 import { attachAlone } from './cgroup-alone'
 import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
@@ -22,6 +23,8 @@ export interface CgroupOptions extends OrderOptions {
   readonly mode?: 'multi' | 'override' | 'exclusive' | undefined
 }
 
+const OPTIONS = optionNames<CgroupOptions>({ hook: true, mode: true, place: true, expectedRevision: true })
+
 /**
  * Attaches a program to a cgroup: it runs for what the processes in it and below it do.
  *
@@ -36,6 +39,7 @@ export function attachCgroup(
 ): Link
 export function attachCgroup(program: ProgramLike, cgroup: Cgroup, options: CgroupOptions): Attachment
 export function attachCgroup(program: ProgramLike, cgroup: Cgroup, options: CgroupOptions = {}): Attachment {
+  checkKnownOptions(options, OPTIONS)
   const { mode = 'multi', hook: wanted, ...order } = options
   if (mode !== 'multi' && mode !== 'override' && mode !== 'exclusive') {
     throw new TypeError(`mode is 'multi', 'override' or 'exclusive', not ${JSON.stringify(mode)}`)

@@ -1,5 +1,6 @@
 import { BPF_TRACE_KPROBE_MULTI, BPF_TRACE_KPROBE_SESSION } from '../../syscalls/uapi-attach-type'
 import { BPF_F_KPROBE_MULTI_RETURN } from '../../syscalls/uapi-link'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { cookiesOf, matching } from './each'
 import type { Cookie } from './event'
 import { functionHint, unknownFunctions } from './kernel-functions'
@@ -21,6 +22,8 @@ export interface ProbeMultiOptions {
   readonly session?: boolean | undefined
 }
 
+const OPTIONS = optionNames<ProbeMultiOptions>({ cookies: true, return: true, session: true })
+
 /**
  * Attaches a program of type `kprobe`, loaded with expectedAttachType `trace_kprobe_multi` (or `trace_kprobe_session`,
  * Linux 6.10), to many functions of the kernel by one link: at their beginnings or returns only. The functions are named,
@@ -35,6 +38,7 @@ export function attachKprobeMulti(
   functions: readonly string[] | RegExp,
   options: ProbeMultiOptions = {},
 ): Link {
+  checkKnownOptions(options, OPTIONS)
   const { cookies, return: atReturn = false, session = false } = options
   const known = checkProgram(program, 'kprobe_multi', 'kprobe')
   const given = session ? 'trace_kprobe_session' : 'trace_kprobe_multi'

@@ -1,4 +1,5 @@
 import { checkU32 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { functionHint } from './kernel-functions'
@@ -14,6 +15,8 @@ export interface KprobeOptions {
   readonly return?: boolean | undefined
 }
 
+const OPTIONS = optionNames<KprobeOptions>({ offset: true, cookie: true, return: true })
+
 /**
  * Attaches a program of type `kprobe` to a function of the kernel, or to an instruction in it: its context is struct
  * pt_regs, the registers at that place. It is run on every CPU, for every process.
@@ -23,6 +26,7 @@ export interface KprobeOptions {
  * offset), EACCES and EPERM (kernel.perf_event_paranoid). Linux 4.17; by a link from Linux 5.15 on.
  */
 export function attachKprobe(program: ProgramLike, name: string, options: KprobeOptions = {}): EventLink {
+  checkKnownOptions(options, OPTIONS)
   const { offset = 0, cookie, return: atReturn = false } = options
   const kind = atReturn ? 'kretprobe' : 'kprobe'
   checkFunction(name)
@@ -38,12 +42,15 @@ export function attachKprobe(program: ProgramLike, name: string, options: Kprobe
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }
 
+const OF_RETURNS = optionNames<Omit<KprobeOptions, 'return' | 'offset'>>({ cookie: true })
+
 /** The same at the function's return: `attachKprobe` with `return`. */
 export function attachKretprobe(
   program: ProgramLike,
   name: string,
   options: Omit<KprobeOptions, 'return' | 'offset'> = {},
 ): EventLink {
+  checkKnownOptions(options, OF_RETURNS)
   return attachKprobe(program, name, { cookie: options.cookie, return: true })
 }
 

@@ -15,7 +15,8 @@ import { unsupportedOr, type Words } from '../features/unsupported'
 import { Handle } from '../handle/handle'
 import { Pinning } from '../handle/pin'
 import { checkU32 } from '../map/attributes'
-import { Attachment, type UpdateOptions } from './attachment'
+import { checkKnownOptions } from '../text/known-options'
+import { Attachment, UPDATE, type UpdateOptions } from './attachment'
 import { type LinkInfo, readLink } from './info'
 import type { LinkType } from './names'
 import { checkProgram, type ProgramLike, programLabel } from './program'
@@ -112,7 +113,9 @@ export class Link extends Attachment {
    * not the program that is there), EINVAL (another type, or links of this kind keep their program), EOPNOTSUPP (they
    * keep it), ENOLINK (detached).
    */
-  update(program: ProgramLike, { replacing }: UpdateOptions = {}): void {
+  update(program: ProgramLike, options: UpdateOptions = {}): void {
+    checkKnownOptions(options, UPDATE)
+    const { replacing } = options
     const { fd: link_fd } = this
     const { fd: new_prog_fd } = checkProgram(program, this.description)
     const old_prog_fd = replacing === undefined ? undefined : checkProgram(replacing, this.description).fd

@@ -1,5 +1,6 @@
 import { BPF_NETFILTER } from '../../syscalls/uapi-attach-type'
 import { BPF_F_NETFILTER_IP_DEFRAG } from '../../syscalls/uapi-link'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { createLink, type Link } from './link'
 import { checkProgram, type ProgramLike } from './program'
 
@@ -20,6 +21,8 @@ export interface NetfilterOptions {
   readonly defrag?: boolean | undefined
 }
 
+const OPTIONS = optionNames<NetfilterOptions>({ family: true, hook: true, priority: true, defrag: true })
+
 /**
  * Attaches a program of type netfilter to a hook of the calling thread's network namespace. It returns 0 (NF_DROP) or 1
  * (NF_ACCEPT). The link keeps its program: `update` is EOPNOTSUPP.
@@ -31,6 +34,7 @@ export function attachNetfilter(program: ProgramLike, options: NetfilterOptions)
   if (typeof options !== 'object' || options === null) {
     throw new TypeError("a hook is told by { family: 'ipv4', hook: 'input', priority: 0 }")
   }
+  checkKnownOptions(options, OPTIONS)
   const { family, hook, priority, defrag = false } = options
   if (!Object.hasOwn(FAMILIES, family)) throw new TypeError(`family is 'ipv4' or 'ipv6', not ${String(family)}`)
   if (!Object.hasOwn(NETFILTER_HOOKS, hook)) {

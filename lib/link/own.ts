@@ -2,7 +2,8 @@ import { constants } from 'node:os'
 import { KernelError } from '../../syscalls/errno'
 import { duplicateFd } from '../../syscalls/fd'
 import { Handle } from '../handle/handle'
-import { Attachment, type UpdateOptions } from './attachment'
+import { checkKnownOptions } from '../text/known-options'
+import { Attachment, UPDATE, type UpdateOptions } from './attachment'
 import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from './program'
 
 /**
@@ -60,7 +61,9 @@ export abstract class OwnAttachment extends Attachment {
   /** @internal Refuses a program that cannot be attached here. */
   protected abstract check(program: ProgramLike): KnownProgram
 
-  update(program: ProgramLike, { replacing }: UpdateOptions = {}): void {
+  update(program: ProgramLike, options: UpdateOptions = {}): void {
+    checkKnownOptions(options, UPDATE)
+    const { replacing } = options
     void this.handle.fd
     const next = this.check(program)
     if (this.#detached) throw refusal('ENOLINK', 'update', this.description, 'it is detached')

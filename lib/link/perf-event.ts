@@ -4,6 +4,7 @@ import { onlineCpuIds } from '../cpu/online'
 import { possibleCpuIds } from '../cpu/possible'
 import { checkKnown } from '../features/names'
 import { checkU32, checkU64 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { Attachment, type UpdateOptions } from './attachment'
 import { attachToEvent, type Cookie, type EventLink, type EventTarget } from './event'
 import { checkCpu, checkPid } from './pid'
@@ -37,6 +38,11 @@ export interface PerfEventScope {
 
 export type PerfEventOptions = CountedEvent & Sampling & PerfEventScope
 
+const OPTIONS = optionNames<Record<'software' | 'type' | 'config' | 'frequency' | 'period', unknown> & PerfEventScope>({
+  ...{ software: true, type: true, config: true, frequency: true, period: true },
+  ...{ cpu: true, pid: true, cookie: true },
+})
+
 /**
  * Runs a program of type `perf_event` on samples of an event: `attachPerfEvent(program, { software: 'cpu-clock',
  * frequency: 99 })` is a profiler. Its context is struct bpf_perf_event_data: the registers, and the sample's period.
@@ -47,6 +53,7 @@ export type PerfEventOptions = CountedEvent & Sampling & PerfEventScope
  * (kernel.perf_event_paranoid), EMFILE. Linux 4.9; by links from Linux 5.15 on.
  */
 export function attachPerfEvent(program: ProgramLike, options: PerfEventOptions): EventLink | PerfEvents {
+  checkKnownOptions(options, OPTIONS)
   const event = eventOf(options)
   const sampling = samplingOf(options)
   const { cpu, pid, cookie } = options

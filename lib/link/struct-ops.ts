@@ -7,6 +7,8 @@ import { unsupportedOr } from '../features/unsupported'
 import type { HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
 import { mapTypeLabel } from '../map/attributes'
+import { checkKnownOptions } from '../text/known-options'
+import { UPDATE } from './attachment'
 import { Link } from './link'
 import { type KnownMap, lookAtMap } from './map-target'
 
@@ -53,7 +55,9 @@ export class StructOpsLink extends Link {
    * not the map that is there), EINVAL (another struct, or name; not set), EOPNOTSUPP (such structs are not replaced),
    * ENOLINK (detached).
    */
-  override update(map: HasFd, { replacing }: { readonly replacing?: HasFd | undefined } = {}): void {
+  override update(map: HasFd, options: { readonly replacing?: HasFd | undefined } = {}): void {
+    checkKnownOptions(options, UPDATE)
+    const { replacing } = options
     const { fd: link_fd } = this
     const { fd: new_map_fd } = lookAtStructOps(map)
     const old_map_fd = replacing === undefined ? undefined : lookAtStructOps(replacing).fd

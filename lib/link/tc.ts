@@ -10,6 +10,7 @@ import {
   setFilter,
 } from '../../syscalls/route'
 import { Handle } from '../handle/handle'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import type { Attachment } from './attachment'
 import { Clsact, lacking } from './clsact'
 import { type NetworkInterface, resolveInterface } from './interface'
@@ -34,6 +35,8 @@ export interface TcInfo {
   readonly handle: number
 }
 
+const OPTIONS = optionNames<TcOptions>({ priority: true, handle: true })
+
 /**
  * Attaches a program of type sched_cls to what comes in at a device, or goes out, as a filter (cls_bpf, direct-action) in
  * the queueing discipline clsact: the way from before TCX, which is asked after it. A discipline that was not there
@@ -52,6 +55,7 @@ export function attachTc(
   if (direction !== 'ingress' && direction !== 'egress') {
     throw new TypeError(`direction is 'ingress' or 'egress', not ${String(direction)}`)
   }
+  checkKnownOptions(options, OPTIONS)
   const priority = checkNumber('priority', options.priority, 0xffff)
   const handle = checkNumber('handle', options.handle, 0xffffffff)
   const { ifindex, label } = resolveInterface(device)

@@ -1,4 +1,5 @@
 import { BPF_NETKIT_PEER, BPF_NETKIT_PRIMARY, BPF_TCX_EGRESS, BPF_TCX_INGRESS } from '../../syscalls/uapi-attach-type'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
 import { ORDER_HINTS, type OrderOptions, orderOf } from './order'
@@ -6,6 +7,8 @@ import { checkProgram, type ProgramLike } from './program'
 
 const TCX = { ingress: BPF_TCX_INGRESS, egress: BPF_TCX_EGRESS } as const
 const NETKIT = { primary: BPF_NETKIT_PRIMARY, peer: BPF_NETKIT_PEER } as const
+
+const ORDER = optionNames<OrderOptions>({ place: true, expectedRevision: true })
 
 /**
  * Attaches a program of type sched_cls to what comes in at a device, or goes out. Many may be there; one that returns -1
@@ -59,6 +62,7 @@ function attach(
   where: string,
   order: OrderOptions,
 ): Link {
+  checkKnownOptions(order, ORDER)
   const { fd: prog_fd } = checkProgram(program, where, 'sched_cls')
   const { flags, relative } = orderOf(order)
   const fields = { prog_fd, target_ifindex, attach_type, flags, union: { member, ...relative } }

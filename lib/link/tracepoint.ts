@@ -3,6 +3,7 @@ import { PERF_TYPE_TRACEPOINT } from '../../syscalls/perf-event'
 import { kernelNames } from '../btf/kernel-names'
 import { unsupportedOr } from '../features/unsupported'
 import { checkU64 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { nearest } from '../text/nearest'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { Link } from './link'
@@ -13,6 +14,9 @@ export interface CookieOptions {
   /** What bpf_get_attach_cookie gives to the program: 64 bits, 0 where not given. */
   readonly cookie?: Cookie | undefined
 }
+
+/** @internal Of all that take nothing else. */
+export const COOKIE = optionNames<CookieOptions>({ cookie: true })
 
 /**
  * Attaches a program of type `tracepoint`: `attachTracepoint(program, 'raw_syscalls', 'sys_enter')`. Its context is the
@@ -26,8 +30,10 @@ export function attachTracepoint(
   program: ProgramLike,
   category: string,
   name: string,
-  { cookie }: CookieOptions = {},
+  options: CookieOptions = {},
 ): EventLink {
+  checkKnownOptions(options, COOKIE)
+  const { cookie } = options
   const target = `tracepoint ${category}:${name}`
   const known = checkProgram(program, target, 'tracepoint')
   const config = tracepointId(category, name)
@@ -47,7 +53,9 @@ export function attachTracepoint(
  * Errors: TypeError (a program of another type, no name); ENOENT (no such tracepoint), EPERM, EINVAL (the program reads more
  * arguments than there are; or a cookie before Linux 6.10). Linux 4.17.
  */
-export function attachRawTracepoint(program: ProgramLike, name: string, { cookie }: CookieOptions = {}): Link {
+export function attachRawTracepoint(program: ProgramLike, name: string, options: CookieOptions = {}): Link {
+  checkKnownOptions(options, COOKIE)
+  const { cookie } = options
   checkRaw(name)
   const target = `raw_tracepoint ${name}`
   const { fd: prog_fd } = checkProgram(program, target, 'raw_tracepoint', 'raw_tracepoint_writable')

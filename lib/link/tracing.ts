@@ -5,11 +5,12 @@ import { programFunctionId } from '../btf/of-program'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { checkU64 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachCgroup, type Cgroup } from './cgroup'
 import { createLink, Link } from './link'
 import { loadedFor } from './loaded-for'
 import { checkProgram, type KnownProgram, type ProgramLike } from './program'
-import type { CookieOptions } from './tracepoint'
+import { COOKIE, type CookieOptions } from './tracepoint'
 
 const TRACING = ['trace_fentry', 'trace_fexit', 'modify_return', 'trace_raw_tp', 'trace_fsession'] as const
 
@@ -32,7 +33,9 @@ const FEATURES: Readonly<Partial<Record<AttachTypeName, string>>> = {
  * Errors: TypeError (a program of another type); UnsupportedError; EBUSY (the function is taken, or has as many programs as
  * it can), EPERM, EINVAL (a cookie before Linux 5.19), ENOENT (before Linux 5.13: it was attached before). Linux 5.5.
  */
-export function attachTracing(program: ProgramLike, { cookie }: CookieOptions = {}): Link {
+export function attachTracing(program: ProgramLike, options: CookieOptions = {}): Link {
+  checkKnownOptions(options, COOKIE)
+  const { cookie } = options
   const known = checkProgram(program, 'a tracing hook', 'tracing')
   if (known.expectedAttachType === undefined) return attachUntold(known, 'tracing', cookie !== undefined)
   return attachThere(known, loadedFor(known, 'a tracing hook', TRACING, 'trace_fentry'), cookie)
@@ -46,7 +49,9 @@ export function attachTracing(program: ProgramLike, { cookie }: CookieOptions = 
  * Errors: TypeError (a program of another type, or for a cgroup: `attachLsmCgroup`); UnsupportedError; EBUSY, EPERM,
  * EINVAL (a cookie before Linux 5.19). Linux 5.7.
  */
-export function attachLsm(program: ProgramLike, { cookie }: CookieOptions = {}): Link {
+export function attachLsm(program: ProgramLike, options: CookieOptions = {}): Link {
+  checkKnownOptions(options, COOKIE)
+  const { cookie } = options
   const known = checkProgram(program, 'an LSM hook', 'lsm')
   return attachThere(known, loadedFor(known, 'an LSM hook', ['lsm_mac'], 'lsm_mac'), cookie)
 }
@@ -123,6 +128,8 @@ export interface FreplaceOptions {
   readonly function?: string | undefined
 }
 
+const OF_FREPLACE = optionNames<FreplaceOptions>({ target: true, function: true })
+
 /**
  * Puts a program of type `ext` in the place of a function of another program, for as long as the link is there: of the one
  * that it was loaded for, or of another with a function of the same types (Linux 5.10).
@@ -131,6 +138,7 @@ export interface FreplaceOptions {
  * UnsupportedError; EBUSY (the function is replaced already), EINVAL (its types are others), EPERM. Linux 5.6.
  */
 export function attachFreplace(program: ProgramLike, options: FreplaceOptions = {}): Link {
+  checkKnownOptions(options, OF_FREPLACE)
   const { target, function: name } = options
   const known = checkProgram(program, 'freplace', 'ext')
   const asked: readonly Words[] = [['attach', 'freplace']]

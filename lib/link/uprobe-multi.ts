@@ -1,6 +1,7 @@
 import { BPF_TRACE_UPROBE_MULTI, BPF_TRACE_UPROBE_SESSION } from '../../syscalls/uapi-attach-type'
 import { BPF_F_UPROBE_MULTI_RETURN } from '../../syscalls/uapi-link'
 import { readFunctions } from '../elf-file/symbols'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { cookiesOf, matching } from './each'
 import type { ProbeMultiOptions } from './kprobe-multi'
 import { createLink, type Link } from './link'
@@ -13,6 +14,8 @@ export interface UprobeMultiOptions extends ProbeMultiOptions {
   /** The one process that is traced, by its id; else all that run the file. */
   readonly pid?: number | undefined
 }
+
+const OPTIONS = optionNames<UprobeMultiOptions>({ cookies: true, return: true, session: true, pid: true })
 
 /**
  * Attaches a program of type `kprobe`, loaded with expectedAttachType `trace_uprobe_multi` (or `trace_uprobe_session`,
@@ -29,6 +32,7 @@ export function attachUprobeMulti(
   functions: readonly UserFunction[] | RegExp,
   options: UprobeMultiOptions = {},
 ): Link {
+  checkKnownOptions(options, OPTIONS)
   const { cookies, return: atReturn = false, session = false, pid } = options
   checkPath(path)
   if (pid !== undefined) checkPid('pid', pid)

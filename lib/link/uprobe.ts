@@ -1,6 +1,7 @@
 import { type Stats, statSync } from 'node:fs'
 import { readFunctions } from '../elf-file/symbols'
 import { checkU32 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
 import { checkForOne } from './loaded-for'
@@ -24,6 +25,8 @@ export interface UprobeOptions {
 /** A function by the name that the file has for it, or the offset of an instruction in the file. */
 export type UserFunction = string | number
 
+const OPTIONS = optionNames<UprobeOptions>({ pid: true, cookie: true, return: true, semaphore: true })
+
 /**
  * Attaches a program of type `kprobe` to a function of an executable or a shared library: its context is struct pt_regs,
  * the registers at that place. Also processes that begin later are traced, unless one is named.
@@ -41,6 +44,7 @@ export function attachUprobe(
   where: UserFunction,
   options: UprobeOptions = {},
 ): EventLink {
+  checkKnownOptions(options, OPTIONS)
   const { pid, cookie, return: atReturn = false, semaphore = 0 } = options
   const kind = atReturn ? 'uretprobe' : 'uprobe'
   checkPath(path)
@@ -60,6 +64,8 @@ export function attachUprobe(
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }
 
+const OF_RETURNS = optionNames<Omit<UprobeOptions, 'return'>>({ pid: true, cookie: true, semaphore: true })
+
 /** The same at the function's return: `attachUprobe` with `return`. */
 export function attachUretprobe(
   program: ProgramLike,
@@ -67,6 +73,7 @@ export function attachUretprobe(
   where: UserFunction,
   options: Omit<UprobeOptions, 'return'> = {},
 ): EventLink {
+  checkKnownOptions(options, OF_RETURNS)
   return attachUprobe(program, path, where, { ...options, return: true })
 }
 

@@ -1,4 +1,5 @@
 import { findUsdt, type UsdtProbe } from '../elf-file/usdt'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { Attachment, type UpdateOptions } from './attachment'
 import type { Cookie, EventLink } from './event'
 import type { ProgramLike } from './program'
@@ -10,6 +11,8 @@ export interface UsdtOptions {
   /** What bpf_get_attach_cookie gives to the program: 64 bits, 0 where not given. Linux 5.15. */
   readonly cookie?: Cookie | undefined
 }
+
+const OPTIONS = optionNames<UsdtOptions>({ pid: true, cookie: true })
 
 /**
  * Attaches a program of type `kprobe` to a USDT probe of an executable or a shared library, at each of its places: its
@@ -24,8 +27,10 @@ export function attachUsdt(
   path: string,
   provider: string,
   name: string,
-  { pid, cookie }: UsdtOptions = {},
+  options: UsdtOptions = {},
 ): UsdtAttachment {
+  checkKnownOptions(options, OPTIONS)
+  const { pid, cookie } = options
   checkPath(path)
   for (const [what, text] of Object.entries({ provider, name })) {
     if (typeof text !== 'string') throw new TypeError(`the ${what} of a USDT probe is a string, not ${typeof text}`)

@@ -3,6 +3,7 @@ import { closeFd } from '../../syscalls/fd'
 import { openRouteSocket } from '../../syscalls/netlink'
 import { type XdpMode, xdpPrograms } from '../../syscalls/route'
 import { BPF_XDP } from '../../syscalls/uapi-attach-type'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
 import { checkProgram, type ProgramLike, programLabel } from './program'
@@ -19,6 +20,8 @@ export interface XdpOptions {
   readonly mode?: XdpMode | undefined
 }
 
+const OPTIONS = optionNames<XdpOptions>({ mode: true })
+
 /**
  * Attaches a program of type xdp to a device: it sees packets before anyone else does. `update` of the link replaces the
  * program without a packet in between that meets none.
@@ -27,7 +30,9 @@ export interface XdpOptions {
  * is there: its id is told); EEXIST (one is there in another mode); EOPNOTSUPP (the driver has not got that mode); ERANGE
  * (the MTU is too large for it), EINVAL (the same of other drivers; or the program is for another device). Linux 5.9.
  */
-export function attachXdp(program: ProgramLike, device: NetworkInterface, { mode }: XdpOptions = {}): Link {
+export function attachXdp(program: ProgramLike, device: NetworkInterface, options: XdpOptions = {}): Link {
+  checkKnownOptions(options, OPTIONS)
+  const { mode } = options
   if (mode !== undefined && !Object.hasOwn(MODES, mode)) {
     throw new TypeError(`mode is 'native', 'generic' or 'offload', not ${JSON.stringify(mode)}`)
   }

@@ -4,6 +4,7 @@ import { TestRunCalls, type TestRunSizes } from '../../syscalls/test-run-calls'
 import { BPF_F_TEST_RUN_ON_CPU } from '../../syscalls/uapi-prog'
 import type { Codec } from '../codec'
 import { checkU32 } from '../map/attributes'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type TypedContext, XDP_DATA_END } from './contexts'
 import { bitsOf, type ProgramTypeLabel, RUN_FLAGS, type RunFlag } from './names'
 import { type RunShape, runShape } from './run-shape'
@@ -60,9 +61,14 @@ export interface Prepared {
   readonly asked: Readonly<Omit<RunOptions, 'data' | 'ctx'>>
 }
 
+const OPTIONS = optionNames<RunOptions>({
+  ...{ data: true, ctx: true, repeat: true, cpu: true, flags: true, batchSize: true, dataOutSize: true },
+})
+
 /** Checks the options for a program of this type. Throws TypeError, RangeError. */
 export function prepare(type: ProgramTypeLabel, options: RunOptions<unknown>, program: Subject): Prepared {
   if (typeof options !== 'object' || options === null) throw new TypeError('a program is run by { data, ctx, repeat }')
+  checkKnownOptions(options, OPTIONS)
   const shape = runShape(type)
   const { repeat, cpu, ctx, batchSize = 0, dataOutSize } = options
   const data = options.data === undefined ? undefined : bytesOf(options.data, 'data')

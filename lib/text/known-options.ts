@@ -1,7 +1,21 @@
 import { nearest } from './nearest'
 
-/** Refuses an option that nobody knows: a slip of the finger would else be passed over in silence. Throws TypeError. */
-export function checkKnownOptions(options: object, known: ReadonlySet<string>): void {
+/** The names of the options that a function knows: all of them, and no others, or it does not compile. */
+export function optionNames<T>(names: Readonly<Record<keyof Required<T>, true>>): ReadonlySet<string> {
+  return new Set(Object.keys(names))
+}
+
+/**
+ * Refuses options that are no object, and one that nobody knows: a slip of the finger would else be passed over in
+ * silence. Throws TypeError.
+ */
+export function checkKnownOptions(options: unknown, known: ReadonlySet<string>): void {
+  if (typeof options !== 'object' || options === null) {
+    const some = [...known].join(', ')
+    throw new TypeError(
+      `options are told by an object, { ${some} }, not by ${options === null ? 'null' : typeof options}`,
+    )
+  }
   for (const name of Object.keys(options)) {
     if (known.has(name)) continue
     const near = nearest(name, known)

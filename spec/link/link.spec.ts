@@ -57,6 +57,16 @@ describe('a link', () => {
     expect(JSON.parse(JSON.stringify(link))).to.deep.equal({ type: 'xdp', closed: true })
   })
 
+  it('is not updated where the option is misspelt that would have made it certain what is replaced', () => {
+    const [first, second] = [program(), program(1)]
+    const link = stage.using(attachXdp(first, 'lo'))
+    expect(() => link.update(second, { replacin: second } as never)).to.throw(
+      TypeError,
+      "no option is called 'replacin': did you mean 'replacing'?",
+    )
+    expect(attached()).to.equal(first.id)
+  })
+
   it('ends the attachment when it is closed, by using as well', async () => {
     {
       using link = attachXdp(program(), 'lo')

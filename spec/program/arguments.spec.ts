@@ -127,6 +127,7 @@ describe('arguments that are wrong', () => {
       ['a CPU of its own', 'xdp', { data: packet, cpu: 0 }, TypeError, 'no cpu'],
       ['a flag that is none', 'xdp', { data: packet, flags: ['LIVE'] }, TypeError, 'no flag of a run'],
       ['no options', 'xdp', null as never, TypeError, 'a program is run by'],
+      ['an option misspelt', 'xdp', { data: packet, repaet: 5 }, TypeError, "'repaet': did you mean 'repeat'?"],
       ['packets together that stay', 'xdp', { data: packet, batchSize: 4 }, TypeError, 'batchSize goes with'],
       [
         'too many packets together',
