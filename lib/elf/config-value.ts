@@ -5,12 +5,17 @@ import type { ConfigValue } from './kernel-config'
 /** enum libbpf_tristate */
 const TRISTATE = { n: 0, y: 1, m: 2 } as const
 
+/** Of one option: a hostile file may claim what no memory can hold. */
+const LARGEST = 65_536
+
 /**
  * A value of the kernel's configuration as bytes of a variable's type: y, m and n for bool, char and enum
  * libbpf_tristate; numbers for integers; text for arrays of char (set_kcfg_value_* of libbpf). Throws RangeError.
  */
 export function configBytes(btf: Btf, name: string, typeId: number, value: ConfigValue): Uint8Array {
   const size = btf.sizeOf(typeId)
+  if (size > LARGEST)
+    throw new RangeError(`${name} has ${size} bytes in the object, and options of kernels up to ${LARGEST}`)
   const bytes = new Uint8Array(size)
   const type = btf.resolve(typeId)
   const fail = (): never => {

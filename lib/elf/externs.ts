@@ -166,6 +166,11 @@ export class Externs {
       const size = btf.sizeOf(typeId)
       if (value !== undefined) values.push({ at: length, bytes: configBytes(btf, name, typeId, value) })
       length += size
+      if (length > LARGEST) {
+        throw new RangeError(
+          `with ${name} the options of the kernel in section ${KCONFIG} have ${length} bytes: no kernel has so many`,
+        )
+      }
     }
     const whole = new Uint8Array(length)
     for (const { at, bytes } of values) whole.set(bytes, at)
@@ -197,6 +202,9 @@ export class Externs {
     throw new RangeError(`${this.#contents.file.path} needs ${name}, which is not known here`)
   }
 }
+
+/** Bytes of all options together: a hostile file may claim what no memory can hold. */
+const LARGEST = 2 ** 20
 
 /** What is no option of any kernel, and asked for like one (bpf_object__resolve_externs of libbpf). */
 const VIRTUAL: Readonly<Record<string, () => number>> = {

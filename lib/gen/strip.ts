@@ -1,8 +1,13 @@
-import { ElfFile, SHT_NOBITS } from '../elf-file/file'
+import { ElfFile, type Section, SHT_NOBITS } from '../elf-file/file'
 import { memorySource } from '../elf-file/source'
 
-/** What compilers add for debuggers: DWARF, and what belongs to it. BTF is not among it. */
-const FOR_DEBUGGERS = /^\.(rela?\.)?debug_/
+/** What compilers add for debuggers: DWARF. BTF is not among it. */
+const FOR_DEBUGGERS = /^\.debug_/
+
+/** sh_type of plain contents, and of relocations; sh_flags of what is loaded. */
+const SHT_PROGBITS = 1
+const SHT_REL = 9
+const SHF_ALLOC_OR_EXECINSTR = 6
 
 /** Bytes of a section header of 64 bits, and its fields. */
 const HEADER = { size: 64, offset: 24, align: 48 } as const
@@ -19,8 +24,18 @@ const E_SHOFF = 40
  */
 export function withoutDebugging(bytes: Uint8Array, name: string): Uint8Array {
   const elf = new ElfFile(memorySource(bytes, name))
-  const dropped = elf.sections.filter((section) => FOR_DEBUGGERS.test(elf.nameOf(section)))
-  if (dropped.length === 0 || elf.segments.length > 0 || elf.bits !== 64) return bytes
+  // Not by their names alone: what is loaded, and tables, may be called anything.
+  const described = new Set(
+    elf.sections.filter(
+      (section) =>
+        section.type === SHT_PROGBITS &&
+        (section.flags & SHF_ALLOC_OR_EXECINSTR) === 0 &&
+        FOR_DEBUGGERS.test(elf.nameOf(section)),
+    ),
+  )
+  const relocates = ({ type, info }: Section) => type === SHT_REL && described.has(elf.sections[info] as Section)
+  const dropped = new Set(elf.sections.filter((section) => described.has(section) || relocates(section)))
+  if (dropped.size === 0 || elf.segments.length > 0 || elf.bits !== 64) return bytes
   const le = elf.littleEndian
   const headers = new Uint8Array(elf.sections.length * HEADER.size)
   const view = new DataView(headers.buffer)
@@ -35,7 +50,7 @@ export function withoutDebugging(bytes: Uint8Array, name: string): Uint8Array {
   const header = bytes.slice(0, 64)
   add(header, 1)
   for (const section of elf.sections) {
-    if (dropped.includes(section)) continue
+    if (dropped.has(section)) continue
     const at = section.index * HEADER.size
     headers.set(bytes.subarray(section.at, section.at + HEADER.size), at)
     if (section.type === SHT_NOBITS || section.size === 0) continue

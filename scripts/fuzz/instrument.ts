@@ -4,7 +4,7 @@
  * most inputs do.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
 import * as ts from 'typescript'
 
@@ -94,7 +94,9 @@ export class Coverage {
     const head = `$1const ${GLOBAL}_ = globalThis.${GLOBAL}, ${GLOBAL}C = ${GLOBAL}_.counters;`
     const made = counted ? outputText.replace(/^("use strict";)?/, head) : outputText
     const lines = this.blocks.slice(first).map(({ line }) => line)
-    writeFileSync(path, JSON.stringify({ text: made, lines }))
+    // Others may be about to read it.
+    writeFileSync(`${path}.${process.pid}`, JSON.stringify({ text: made, lines }))
+    renameSync(`${path}.${process.pid}`, path)
     return made
   }
 

@@ -1,6 +1,8 @@
 /** What fuzzing begins with: the compiled objects of the specs, and files by the book. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ElfFile } from '../../lib/elf-file/file'
+import { memorySource } from '../../lib/elf-file/source'
 import { everyKind, Image } from '../../spec/btf/image'
 import { elfImage } from '../../spec/support/elf-image'
 import { codeOf, sectionsOf } from './sections'
@@ -46,10 +48,13 @@ export function libraries(): Input[] {
 export function unstripped(): Input[] {
   const [from, to] = ['.llvm_addrsig', '.debug_adrsig']
   return files().flatMap(({ bytes }): Input[] => {
+    const elf = new ElfFile(memorySource(bytes))
+    const section = elf.sections.find((each) => elf.nameOf(each) === from)
+    if (section === undefined) return []
     const copy = Buffer.from(bytes)
-    const at = copy.indexOf(from)
-    if (at < 0) return []
-    copy.write(to, at, 'latin1')
+    copy.write(to, copy.indexOf(from), 'latin1')
+    // struct Elf64_Shdr: sh_type, SHT_PROGBITS.
+    copy.writeUInt32LE(1, section.at + 4)
     return [[new Uint8Array(copy)]]
   })
 }

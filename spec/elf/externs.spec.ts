@@ -2,10 +2,12 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { release, version } from 'node:os'
 import { expect } from 'chai'
-import { type BpfObject, Btf } from '../../lib'
+import { BpfObject, Btf } from '../../lib'
+import { ElfFile } from '../../lib/elf-file/file'
+import { memorySource } from '../../lib/elf-file/source'
 import { errorOf } from '../support/error'
 import { linuxBefore, needs, requireFeature } from '../support/kernel'
-import { needsKernel, open, PACKET } from './kit'
+import { bytesOf, needsKernel, open, PACKET } from './kit'
 
 /** Whether the kernel has a function or variable, as bpftool reads its BTF. */
 const btfHas = (text: string) =>
@@ -50,6 +52,26 @@ describe('what an object has from the kernel', function () {
     expect(app.globals.first?.value).to.equal('('.charCodeAt(0))
     const error = errorOf(() => object.load({ kconfig: { ...config, CONFIG_HZ: '"fast"' } }))
     expect(error.message).to.match(/CONFIG_HZ is "fast", which does not fit/)
+  })
+
+  it('is refused where one of its options would fill all memory, before there is room made for it', () => {
+    const bytes = bytesOf('externs')
+    const object = BpfObject.open(bytes)
+    const btf = object.btf as Btf
+    const option = btf.require('CONFIG_DEFAULT_HOSTNAME', 'var')
+    const elf = new ElfFile(memorySource(bytes))
+    const section = elf.sections.find((each) => elf.nameOf(each) === '.BTF')?.offset as number
+    // struct btf_array behind struct btf_type: its last word is how many there are.
+    const length = section + (btf.places[option.type - 1] as number) + 20
+    new DataView(bytes.buffer).setUint32(length, 0x7fff_0000, true)
+    const large = BpfObject.open(bytes)
+    for (const program of Object.values(large.programs)) program.autoload = program.name === 'config'
+    const memory = process.memoryUsage().arrayBuffers
+    const config = { CONFIG_HZ: 250, CONFIG_BPF_SYSCALL: 'y', CONFIG_NET: 'm' }
+    const given = errorOf(() => large.load({ kconfig: { ...config, CONFIG_DEFAULT_HOSTNAME: '"x"' } }))
+    expect(given).to.be.instanceOf(RangeError)
+    expect(given.message).to.match(/^CONFIG_DEFAULT_HOSTNAME has 2147418112 bytes in the object/)
+    expect(process.memoryUsage().arrayBuffers - memory).to.be.below(2 ** 20)
   })
 
   it('is the running kernel’s configuration where nothing is given', function () {
