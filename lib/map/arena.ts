@@ -61,6 +61,7 @@ export class Arena extends BpfMap {
     const sized = options?.pages === undefined ? options : { ...options, maxEntries: options.pages }
     const none = { keySize: 0, valueSize: 0 }
     return plainSpec('Arena', 'ARENA', withFlag(sized, 'MMAPABLE'), none, (core) => new Arena(core), {
+      size: { option: 'pages', of: 'pages' },
       build: buildWith((code) => {
         if (code === 'E2BIG') return 'an arena has at most 4 GiB'
         if (code !== 'EINVAL') return undefined

@@ -34,6 +34,8 @@ function buildRing(attributes: MapAttributes, subject: Subject): number {
   return mapCreate(createFields(attributes), subject)
 }
 
+const RING = { build: buildRing, size: { option: 'size', of: 'bytes' } } as const
+
 function ringParts(options: AnyRing) {
   if (options?.size !== undefined) checkRingSize(options.size)
   return options?.size === undefined ? options : { ...options, maxEntries: options.size }
@@ -72,8 +74,7 @@ export class RingBuf extends BpfMap {
   }
 
   static #any(options: AnyRing): MapSpec<RingBuf> {
-    const build = buildRing
-    return plainSpec('RingBuf', 'RINGBUF', ringParts(options), NONE, (core) => new RingBuf(core), { build })
+    return plainSpec('RingBuf', 'RINGBUF', ringParts(options), NONE, (core) => new RingBuf(core), RING)
   }
 
   /** Bytes that it holds. */
@@ -112,10 +113,7 @@ export class UserRingBuf extends BpfMap {
   }
 
   static #any(options: AnyRing): MapSpec<UserRingBuf> {
-    const build = buildRing
-    return plainSpec('UserRingBuf', 'USER_RINGBUF', ringParts(options), NONE, (core) => new UserRingBuf(core), {
-      build,
-    })
+    return plainSpec('UserRingBuf', 'USER_RINGBUF', ringParts(options), NONE, (core) => new UserRingBuf(core), RING)
   }
 
   /** Bytes that it holds. */

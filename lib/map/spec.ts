@@ -91,6 +91,8 @@ export interface Family<M extends BpfMap> {
   readonly build?: Build
   /** What `util.inspect` says below the first line. */
   readonly note?: string | undefined
+  /** The option that tells how large it is, where that is not maxEntries, and what it counts. */
+  readonly size?: { readonly option: string; readonly of: string }
   /** What BTF of such maps tells; undefined where they have none. */
   readonly content?: MapContent | undefined
   /** Further checks on a map that was opened, not made; throws. */
@@ -188,7 +190,8 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     const attributes = { ...this.attributes, name, maxEntries }
     checkName(attributes.name)
     if (attributes.maxEntries === undefined) {
-      throw new TypeError(`maxEntries is missing: how many entries the ${this.family.name} is to hold`)
+      const { option = 'maxEntries', of = 'entries' } = this.family.size ?? {}
+      throw new TypeError(`${option} is missing: how many ${of} the ${this.family.name} is to hold`)
     }
     checkU32('maxEntries', attributes.maxEntries)
     const description = labelOf(this.family.name, attributes.name)

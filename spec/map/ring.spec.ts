@@ -38,7 +38,7 @@ describe('maps that are memory', () => {
         refused(2 ** 32).to.throw(RangeError, /cannot be size/)
         refused(2 ** 31 + pageSize()).to.throw(RangeError, /such as 2147483648$/)
         refused('4096').to.throw(TypeError, /size must be a number/)
-        refused(undefined).to.throw(TypeError, /maxEntries is missing/)
+        refused(undefined).to.throw(TypeError, /^size is missing: how many bytes the \w+ is to hold$/)
         const spec = Kind.spec({ size: pageSize() })
         expect(() => spec.create({ maxEntries: 5000 })).to.throw(RangeError, /5000 bytes cannot be/)
         using larger = spec.create({ maxEntries: pageSize() * 4 })
@@ -77,6 +77,7 @@ describe('maps that are memory', () => {
     })
 
     it('refuses what cannot be', () => {
+      expect(() => Arena.create({} as never)).to.throw(TypeError, /^pages is missing: how many pages the Arena/)
       expect(() => Arena.create({ pages: 0 })).to.throw(RangeError, /0 cannot be pages/)
       expect(errorOf(() => Arena.create({ pages: 0x7fffffff })).message).to.match(/E2BIG.*at most 4 GiB/)
       expect(errorOf(() => Arena.create({ pages: 1, mapExtra: 5 })).message).to.match(/EINVAL.*the address of a page/)
