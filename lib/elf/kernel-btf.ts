@@ -3,7 +3,7 @@ import { type Btf, BtfError, type BtfInt } from '../btf'
 import { DATASEC, FUNC, FUNC_PROTO, kindOf, STRUCT, TYPE_BYTES, VAR, vlenOf } from '../btf/format'
 import { tabulate } from '../tabulate'
 import type { ObjectFile } from './object-file'
-import { inOlderWords, type TakesKind, taken } from './older-btf'
+import { inOlderWords, type TakesKind } from './older-btf'
 
 /** Bytes of a struct btf_var_secinfo: type, offset, size. */
 const SECINFO_BYTES = 12
@@ -19,9 +19,10 @@ const ALLOCATED = 1
 /**
  * An object's BTF as the kernel takes it. What compilers leave to the loader is filled in (btf_fixup_datasec of libbpf):
  * how long sections are, and where the variables are in them. What is the kernel's own, and only declared, is put in other
- * words, as it takes no types of what is elsewhere; so is what this kernel is too old for. Ids stay what they are.
+ * words, as it takes no types of what is elsewhere; so is what the kernel is too old for, where that is told by `takes`.
+ * Ids stay what they are.
  */
-export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken): Uint8Array<ArrayBuffer> {
+export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(btf.bytes)
   const view = new DataView(bytes.buffer)
   const types = btf.places
@@ -68,7 +69,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes: TakesKind = taken):
       )
     }
   }
-  inOlderWords(btf, view, types, takes)
+  if (takes !== undefined) inOlderWords(btf, view, types, takes)
   return bytes
 }
 

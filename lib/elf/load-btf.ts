@@ -1,12 +1,27 @@
 import { constants } from 'node:os'
 import { btfLoad, tryBtfLoad } from '../../syscalls/bpf-btf'
 import { closeFd } from '../../syscalls/fd'
+import type { Btf } from '../btf'
+import { kernelBtf } from './kernel-btf'
+import type { ObjectFile } from './object-file'
+import { taken } from './older-btf'
 
-/** Of a log that did not fit, whose end is what is missing. */
-const { ENOSPC } = constants.errno
+/** Of types that the kernel does not know; of a log that did not fit, whose end is what is missing. */
+const { EINVAL, ENOSPC } = constants.errno
 
 /** Enough for what the kernel says of some ten thousand types; from Linux 6.4 on it keeps the end of what is longer. */
 const LOG_BYTES = 2 ** 20
+
+/**
+ * The types of an object: as they are, or, where the kernel refuses them, in words that it knows. Which these are it is
+ * asked only then, as to ask takes longer than to load. The caller owns the fd. Throws KernelError.
+ */
+export function loadObjectBtf(file: ObjectFile, btf: Btf, description: string): number {
+  const newest = kernelBtf(file, btf)
+  const { fd, errno } = tryBtfLoad({ btf: newest })
+  if (errno === 0) return fd
+  return loadBtf(errno === EINVAL ? kernelBtf(file, btf, taken) : newest, description)
+}
 
 /** BPF_BTF_LOAD, whose refusal says in the kernel's words what is wrong. The caller owns the fd. Throws KernelError. */
 export function loadBtf(btf: Uint8Array, description: string): number {

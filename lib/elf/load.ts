@@ -9,9 +9,8 @@ import { codecOf, declaredIn } from './codecs'
 import { type Contents, mapAt } from './contents'
 import type { ObjectProgram } from './description'
 import { Externs } from './externs'
-import { kernelBtf } from './kernel-btf'
 import type { Reference } from './link-code'
-import { loadBtf } from './load-btf'
+import { loadObjectBtf } from './load-btf'
 import { type MadeMap, makeMaps } from './load-maps'
 import { checkLoadOptions, type LoadOptions } from './load-options'
 import { kernelName } from './map-spec'
@@ -103,7 +102,7 @@ class Loader {
     const { btf, file } = this.#contents
     if (btf === undefined) return undefined
     const description = `BTF of ${file.path}`
-    const fd = loadBtf(kernelBtf(file, btf), description)
+    const fd = loadObjectBtf(file, btf, description)
     return this.#undo.own(new Handle(fd, description))
   }
 

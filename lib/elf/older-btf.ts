@@ -23,7 +23,7 @@ import { type BtfKindName, features } from '../features'
 /** Whether the kernel takes BTF of a kind. */
 export type TakesKind = (kind: BtfKindName) => boolean
 
-/** What cannot be told is tried. */
+/** Whether this kernel does. What cannot be told is tried. */
 export const taken: TakesKind = (kind) => features.btf(kind) !== false
 
 /** BTF_FUNC_GLOBAL */
