@@ -11,8 +11,11 @@ import * as ts from 'typescript'
 /** More blocks than there are. */
 const MOST_BLOCKS = 16_384
 
-/** Rounds of one block for one input: past that it is as good as endless, and is told with its place. */
-const MOST_ROUNDS = 20_000_000
+/**
+ * Rounds of one block for one input, of which hundreds of questions are asked: past that it is as good as endless, and is
+ * told with its place.
+ */
+const MOST_ROUNDS = 100_000_000
 
 export interface Block {
   /** Within the clone. */
@@ -34,7 +37,7 @@ interface Shared {
 const GLOBAL = '__fuzz'
 
 /** Of what is kept: another number makes all of it anew. */
-const FORMAT = 2
+const FORMAT = 3
 
 export class Coverage {
   readonly counters = new Uint32Array(MOST_BLOCKS)
