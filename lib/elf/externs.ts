@@ -8,10 +8,11 @@ import { type ElfSymbol, STB_WEAK } from '../elf-file/tables'
 import { features } from '../features'
 import { Handle } from '../handle/handle'
 import { ArrayMap } from '../map'
-import { configBytes } from './config-value'
+import { canBeOff, configBytes } from './config-value'
 import type { Contents } from './contents'
 import { KCONFIG, KSYMS } from './kernel-btf'
-import { type ConfigValue, hasSyscallWrapper, kernelAddress, kernelVersion, readKernelConfig } from './kernel-config'
+import { type ConfigValue, hasSyscallWrapper, kernelVersion, readKernelConfig } from './kernel-config'
+import { KernelSymbols } from './kernel-symbols'
 import type { Reference } from './link-code'
 import type { LoadOptions } from './load-options'
 import type { Resolved } from './patch'
@@ -25,6 +26,12 @@ interface InKernel {
   readonly module: string | undefined
 }
 
+/** Where something of the kernel's is, if it is there, and why it is not what the object declares. */
+interface Match {
+  readonly found: InKernel | undefined
+  readonly other: string | undefined
+}
+
 /** What an object refers to and has not got itself: variables and functions of the kernel, and its configuration. */
 export class Externs {
   /** The BTFs of modules whose functions are called: the first is at place 1 of a program's fd array. */
@@ -33,6 +40,11 @@ export class Externs {
   readonly #options: LoadOptions
   readonly #undo: Undo
   readonly #moduleOf = new Map<string, Handle>()
+  /** What names in sections of externs are, by section; and what of the kernel has been found already, or not. */
+  readonly #types = new Map<string, ReadonlyMap<string, number>>()
+  readonly #found = { func: new Map<string, Match>(), var: new Map<string, Match>() }
+  readonly #addresses = new KernelSymbols()
+  #symbols: ReadonlyMap<string, ElfSymbol> | undefined
   #config: { readonly map: ArrayMap<Uint8Array>; readonly offsets: ReadonlyMap<string, number> } | undefined
 
   constructor(contents: Contents, options: LoadOptions, undo: Undo) {
@@ -53,12 +65,16 @@ export class Externs {
     }
     const its = this.#typeOf(KSYMS, name)
     if (its === undefined || btf === undefined) {
-      throw this.#contents.file.error(at, `program '${program}' refers to '${name}', which the object has not got`)
+      const ways = "bpftool gen object links it with the object that has it, and __ksym says that it is the kernel's"
+      throw this.#contents.file.error(
+        at,
+        `program '${program}' refers to '${name}', which the object has not got: ${ways}`,
+      )
     }
     const type = btf.type(its)
     if (kind === 'call' || type.kind === 'func') return this.#function(symbol, kind, type)
     if (type.kind === 'var' && btf.resolve(type.type).kind !== 'void') return this.#variable(symbol, type)
-    const address = kernelAddress(essentialName(name))
+    const address = this.#addresses.address(essentialName(name))
     return { constant: (address ?? this.#none(symbol, 'symbol in /proc/kallsyms')) + BigInt(addend) }
   }
 
@@ -69,8 +85,7 @@ export class Externs {
   }
 
   #function(symbol: ElfSymbol, kind: Reference['kind'], mine: BtfType): Resolved {
-    const found = this.#find(symbol.name, 'func')
-    const other = found === undefined ? undefined : this.#mismatch(mine, found)
+    const { found, other } = this.#match(symbol.name, 'func', mine)
     // A weak function of other parameters is none (bpf_object__resolve_ksym_func_btf_id of libbpf).
     if (other !== undefined && symbol.binding !== STB_WEAK) throw new RangeError(other)
     if (found === undefined || other !== undefined) {
@@ -87,12 +102,22 @@ export class Externs {
   }
 
   #variable(symbol: ElfSymbol, mine: BtfType): Resolved {
-    const found = this.#find(symbol.name, 'var')
+    const { found, other } = this.#match(symbol.name, 'var', mine)
     if (found === undefined) return { constant: this.#none(symbol, "variable in the kernel's BTF") }
-    const other = this.#mismatch(mine, found)
     // Weak or not: the program would take it for something else.
     if (other !== undefined) throw new RangeError(other)
     return { kernelVariable: found.id, moduleFd: this.#moduleFd(found) }
+  }
+
+  /** Looked for once, however often a program refers to it. */
+  #match(name: string, kind: 'func' | 'var', mine: BtfType): Match {
+    let match = this.#found[kind].get(name)
+    if (match === undefined) {
+      const found = this.#find(name, kind)
+      match = { found, other: found === undefined ? undefined : this.#mismatch(mine, found) }
+      this.#found[kind].set(name, match)
+    }
+    return match
   }
 
   /** Why the kernel's is not what the object declares; undefined where it is. */
@@ -144,8 +169,22 @@ export class Externs {
 
   /** The id of the variable or function of that name in a section of externs. */
   #typeOf(section: string, name: string): number | undefined {
+    let types = this.#types.get(section)
+    if (types === undefined) {
+      types = this.#typesIn(section)
+      this.#types.set(section, types)
+    }
+    return types.get(name)
+  }
+
+  #typesIn(section: string): ReadonlyMap<string, number> {
+    const types = new Map<string, number>()
     const { btf } = this.#contents
-    return this.#section(section)?.vars.find(({ type }) => btf?.nameOf(type) === name)?.type
+    for (const { type } of this.#section(section)?.vars ?? []) {
+      const name = btf?.nameOf(type) ?? ''
+      if (!types.has(name)) types.set(name, type)
+    }
+    return types
   }
 
   /** A frozen map of the values that are asked for, one behind the other: the verifier then knows them. */
@@ -162,10 +201,10 @@ export class Externs {
       const align = btf.alignOf(typeId)
       length = Math.ceil(length / align) * align
       offsets.set(name, length)
-      const value = this.#configValue(name, config)
-      const size = btf.sizeOf(typeId)
-      if (value !== undefined) values.push({ at: length, bytes: configBytes(btf, name, typeId, value) })
-      length += size
+      const value = this.#configValue(name, config, canBeOff(btf, typeId))
+      const written = value === undefined ? undefined : configBytes(btf, name, typeId, value)
+      if (written !== undefined) values.push({ at: length, bytes: written })
+      length += written?.length ?? btf.sizeOf(typeId)
       if (length > LARGEST) {
         throw new RangeError(
           `with ${name} the options of the kernel in section ${KCONFIG} have ${length} bytes: no kernel has so many`,
@@ -184,22 +223,32 @@ export class Externs {
   }
 
   /** undefined, which is zeros, for what is weak and not there. */
-  #configValue(name: string, config: ReadonlyMap<string, string> | undefined): ConfigValue | undefined {
+  #configValue(
+    name: string,
+    config: ReadonlyMap<string, string> | undefined,
+    mayBeOff: boolean,
+  ): ConfigValue | undefined {
     const given = this.#options.kconfig?.[name]
     if (given !== undefined) return given
     const virtual = VIRTUAL[name]
     if (virtual !== undefined) return virtual()
     const found = config?.get(name)
     if (found !== undefined) return found
-    const symbol = this.#contents.file.symbols.find((each) => each.name === name)
+    // Of several files, each has the same of what it only declares.
+    this.#symbols ??= new Map(this.#contents.file.symbols.map((symbol) => [symbol.name, symbol] as const))
+    const symbol = this.#symbols.get(name)
     if (symbol?.binding === STB_WEAK) return undefined
-    if (config === undefined && name.startsWith('CONFIG_')) {
-      const way = `load({ kconfig: { ${name}: ... } }) tells it`
+    const { path } = this.#contents.file
+    if (!name.startsWith('CONFIG_')) throw new RangeError(`${path} needs ${name}, which is not known here`)
+    const way = `load({ kconfig: { ${name}: ... } }) tells it`
+    if (config === undefined) {
       throw new RangeError(`${name}: this kernel does not tell its configuration (/proc/config.gz, /boot): ${way}`)
     }
     // An option that is off has no line of its own: "# CONFIG_X is not set".
-    if (config !== undefined) return 'n'
-    throw new RangeError(`${this.#contents.file.path} needs ${name}, which is not known here`)
+    if (mayBeOff) return 'n'
+    throw new RangeError(
+      `${path} needs ${name}, and this kernel's configuration has it not: ${way}, and __weak lets it be 0`,
+    )
   }
 }
 

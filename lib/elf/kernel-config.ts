@@ -51,22 +51,3 @@ export function hasSyscallWrapper(): boolean {
   const name = ` __${WRAPPERS[process.arch] ?? process.arch}_sys_bpf\n`
   return readFileSync('/proc/kallsyms').includes(name, 0, 'latin1')
 }
-
-/** The address of a symbol of the kernel, as /proc/kallsyms has it; undefined where it is not there. Throws RangeError. */
-export function kernelAddress(name: string): bigint | undefined {
-  const symbols = readFileSync('/proc/kallsyms')
-  const found = new Set<bigint>()
-  const wanted = ` ${name}`
-  for (let at = symbols.indexOf(wanted, 0, 'latin1'); at >= 0; at = symbols.indexOf(wanted, at + 1, 'latin1')) {
-    const end = symbols[at + wanted.length]
-    // A name ends with the line, or with a tab before the module.
-    if (end !== 0x0a && end !== 0x09 && end !== undefined) continue
-    const from = symbols.lastIndexOf(0x0a, at) + 1
-    found.add(BigInt(`0x${symbols.toString('latin1', from, symbols.indexOf(0x20, from))}`))
-  }
-  const [address, ...more] = found
-  if (more.length > 0) throw new RangeError(`the kernel has ${found.size} symbols called '${name}': which is meant?`)
-  // What kptr_restrict hides.
-  if (address === 0n) throw new RangeError('the kernel tells no addresses here (kernel.kptr_restrict; CAP_SYSLOG)')
-  return address
-}
