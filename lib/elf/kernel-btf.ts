@@ -12,9 +12,10 @@ const SECINFO_BYTES = 12
 export const KSYMS = '.ksyms'
 export const KCONFIG = '.kconfig'
 
-/** BTF_VAR_STATIC; BTF_VAR_GLOBAL_ALLOCATED */
+/** BTF_VAR_STATIC; BTF_VAR_GLOBAL_ALLOCATED; BTF_VAR_GLOBAL_EXTERN, and BTF_FUNC_EXTERN too */
 const STATIC = 0
 const ALLOCATED = 1
+const EXTERN = 2
 
 /**
  * An object's BTF as the kernel takes it. What compilers leave to the loader is filled in (btf_fixup_datasec of libbpf):
@@ -34,21 +35,23 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8A
     return place
   }
   const hidden = hiddenNames(file)
+  const [int] = btf.types('int')
   for (const at of types) {
+    if (int !== undefined && isExtern(at, word)) settleExtern({ int, word, put, placeOf, at })
     // The kernel verifies global functions by themselves, whatever they are called with: what nobody else may call is static.
     if (hidden.size > 0 && kindOf(word(at + 4)) === FUNC && hidden.has(btf.string(word(at)))) put(at + 4, FUNC << 24)
     if (kindOf(word(at + 4)) !== DATASEC) continue
     const count = vlenOf(word(at + 4))
     const name = btf.string(word(at))
     const each = tabulate(count, (i) => at + TYPE_BYTES + i * SECINFO_BYTES)
-    if (name === KSYMS || name === KCONFIG) {
-      const [int] = btf.types('int')
-      settleExterns({ int, word, put, placeOf, at, each })
+    const section = file.section(name)
+    // One that the file has not got has nothing but declarations.
+    if (name === KSYMS || name === KCONFIG || (section === undefined && word(at + 8) === 0)) {
+      if (int !== undefined) settleExterns({ int, word, put, placeOf, at, each })
       continue
     }
     // '?.struct_ops': kernels before Linux 6.9 take no such name, and one begins a byte further.
     if (name.startsWith('?')) put(at, word(at) + 1)
-    const section = file.section(name)
     if (section === undefined || word(at + 8) !== 0) continue
     put(at + 8, section.size)
     for (const variable of each) {
@@ -57,8 +60,12 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8A
       if (kindOf(word(its + 4)) !== VAR || word(its + TYPE_BYTES) === STATIC) continue
       const label = btf.string(word(its))
       const symbol = file.symbolNamed(section, label)
-      if (symbol === undefined)
-        throw file.error(section.at, `variable '${label}' of ${name} is in the BTF, and has no symbol`)
+      if (symbol === undefined) {
+        throw file.error(
+          section.at,
+          `variable '${label}' of ${name} is in the BTF, and has no symbol: where it is only declared, bpftool gen object links it`,
+        )
+      }
       put(variable + 4, symbol.value)
     }
     if (!isInOrder(each, word)) {
@@ -73,14 +80,35 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8A
   return bytes
 }
 
-interface Section {
+interface Declared {
   /** Some integer that is there. */
-  readonly int: BtfInt | undefined
+  readonly int: BtfInt
   word(at: number): number
   put(at: number, value: number): void
   placeOf(id: number): number
   readonly at: number
+}
+
+interface Section extends Declared {
   readonly each: readonly number[]
+}
+
+/** Whether it is a variable or a function that is only declared. */
+function isExtern(at: number, word: Section['word']): boolean {
+  const kind = kindOf(word(at + 4))
+  // The linkage of functions is where others have a count.
+  return (kind === VAR && word(at + TYPE_BYTES) === EXTERN) || (kind === FUNC && vlenOf(word(at + 4)) === EXTERN)
+}
+
+/** The kernel takes no declarations: variables become integers that are there, and functions static. */
+function settleExtern({ int, word, put, placeOf, at }: Declared): void {
+  if (kindOf(word(at + 4)) === VAR) {
+    put(at + TYPE_BYTES, ALLOCATED)
+    put(at + 8, int.id)
+    return
+  }
+  put(at + 4, FUNC << 24)
+  nameParameters(placeOf(word(at + 8)), word(at), { word, put })
 }
 
 /**
@@ -88,16 +116,10 @@ interface Section {
  * members stand in the same bytes; variables are integers that are there, and functions static.
  */
 function settleExterns({ int, word, put, placeOf, at, each }: Section): void {
-  if (int === undefined) return
   for (const variable of each) {
     const its = placeOf(word(variable))
-    if (kindOf(word(its + 4)) === VAR) {
-      put(its + TYPE_BYTES, ALLOCATED)
-      put(its + 8, int.id)
-    } else if (kindOf(word(its + 4)) === FUNC) {
-      // The linkage is where others have a count.
-      put(its + 4, FUNC << 24)
-      nameParameters(placeOf(word(its + 8)), word(its), { word, put })
+    if (kindOf(word(its + 4)) === VAR || kindOf(word(its + 4)) === FUNC) {
+      settleExtern({ int, word, put, placeOf, at: its })
     }
     // struct btf_member: name, type, offset.
     put(variable, 0)

@@ -19,8 +19,10 @@ export interface PlacedMap {
 const LIBBPF_BYTES = 20
 /** The same in the kernel's samples: and inner_map_idx, numa_node. */
 const SAMPLES_BYTES = 28
-/** struct bpf_elf_map of iproute2: and id, pinning, inner_id, inner_idx. */
+/** struct bpf_elf_map of iproute2: and id, pinning, inner_id, inner_idx; older ones end with pinning. */
 const IPROUTE2_BYTES = 36
+/** struct bpf_map_def of gobpf: and pinning, and the folder of the pin as text of 256 bytes. */
+const GOBPF_BYTES = 280
 
 /** The words that all begin with, without the flags, which were last to come. */
 const LEAST_BYTES = 16
@@ -31,9 +33,13 @@ const MOST_MAPS = 4096
 /** As many as an outer map is filled with by its object: they are gone through one by one. */
 const MOST_SLOTS = 2 ** 16
 
-/** pinning of iproute2: in a folder of the object's, or in one for all. */
-const PIN_GLOBAL = 2
+/** pinning of iproute2 and of gobpf: in a folder of the object's, or in one for all; of gobpf alone: in one that the caller says. */
 const PIN_OBJECT = 1
+const PIN_GLOBAL = 2
+const PIN_CUSTOM = 3
+
+/** BPF_F_NUMA_NODE: without it nobody looks at numa_node. */
+const NUMA_NODE = 4
 
 /** `maps`; of gobpf 'maps/NAME', one section a map; of ir-keytable 'lirc_mode2/maps', beside its programs. */
 const SECTIONS = /^(maps|maps\/.*|lirc_mode2\/maps)$/
@@ -93,8 +99,8 @@ function readDefinition(file: ObjectFile, section: ObjectSection, symbol: ElfSym
     maxEntries,
     flags: flagsOf(flags, (reason) => file.error(where, `map '${symbol.name}': ${reason}`)),
     mapExtra: 0n,
-    numaNode: size === SAMPLES_BYTES && words[6] !== 0 ? words[6] : undefined,
-    pinning: size === IPROUTE2_BYTES && (words[6] === PIN_GLOBAL || words[6] === PIN_OBJECT) ? 'by-name' : 'none',
+    numaNode: size === SAMPLES_BYTES && (flags & NUMA_NODE) !== 0 && words[6] !== 0 ? words[6] : undefined,
+    pinning: isPinned(size, words) ? 'by-name' : 'none',
     inner: undefined,
     values: [],
     keyType: 0,
@@ -106,9 +112,18 @@ function readDefinition(file: ObjectFile, section: ObjectSection, symbol: ElfSym
   return { its: { map, section: section.index, offset: symbol.value, size }, words }
 }
 
+/** Which folder it is that each loader means, `pins` says here. */
+function isPinned(size: number, words: readonly number[]): boolean {
+  const [, , , , flags = 0, sixth = 0, seventh = 0] = words
+  if (size === GOBPF_BYTES) return sixth >= PIN_OBJECT && sixth <= PIN_CUSTOM
+  // As long as those of the kernel's samples: where no node is asked for, the last word is that of an older iproute2.
+  const ofIproute2 = size === IPROUTE2_BYTES || (size === SAMPLES_BYTES && (flags & NUMA_NODE) === 0)
+  return ofIproute2 && (seventh === PIN_OBJECT || seventh === PIN_GLOBAL)
+}
+
 /** What a longer struct says that is not known here would be passed over in silence: it must be zeros. */
 function checkRest(file: ObjectFile, { at, name }: ElfSymbol, size: number, words: readonly number[]): void {
-  if (size === SAMPLES_BYTES || size === IPROUTE2_BYTES) return
+  if (size === SAMPLES_BYTES || size === IPROUTE2_BYTES || size === GOBPF_BYTES) return
   const unknown = words.findIndex((word, i) => i >= LIBBPF_BYTES / 4 && word !== 0)
   if (unknown < 0) return
   throw file.error(

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { release, version } from 'node:os'
 import { expect } from 'chai'
 import { BpfObject, Btf } from '../../lib'
@@ -86,6 +86,58 @@ describe('what an object has from the kernel', function () {
     app.programs.config?.run({ data: PACKET })
     expect(app.globals.hz?.value).to.equal(Number(/^CONFIG_HZ=(\d+)$/m.exec(text)?.[1]))
     expect(app.globals.has_syscall?.value).to.equal(/^CONFIG_BPF_SYSCALL=y$/m.test(text))
+  })
+
+  describe('its configuration', () => {
+    const config = { CONFIG_DEFAULT_HOSTNAME: '"(none)"', CONFIG_NO_SUCH_NUMBER: 7, LINUX_HAS_NO_SUCH_FEATURE: 1 }
+
+    it('is text as long as it is where the object does not say; an option that is nowhere is off', function () {
+      needs(this, existsSync('/proc/config.gz'), '/proc/config.gz')
+      using app = open('options').load({ kconfig: config })
+      expect(app.programs.config?.run({ data: PACKET }).retval).to.equal(2)
+      const { text, number, on, row, feature } = app.globals
+      const shown = Buffer.from((text?.value ?? []) as number[])
+      expect(shown.toString('latin1', 0, 3)).to.equal('(no')
+      expect([number?.value, on?.value, row?.value, feature?.value]).to.deep.equal([7, false, 0, 1])
+    })
+
+    it('has no numbers that are off', function () {
+      needs(this, existsSync('/proc/config.gz'), '/proc/config.gz')
+      const load = (kconfig: Readonly<Record<string, number | string>>) => () => open('options').load({ kconfig })
+      const { CONFIG_NO_SUCH_NUMBER: _number, ...others } = config
+      expect(load(others)).to.throw(
+        RangeError,
+        /needs CONFIG_NO_SUCH_NUMBER, and this kernel's configuration has it not/,
+      )
+      const { LINUX_HAS_NO_SUCH_FEATURE: _feature, ...options } = config
+      expect(load(options)).to.throw(RangeError, /needs LINUX_HAS_NO_SUCH_FEATURE, which is not known here/)
+      expect(load({ ...config, CONFIG_NO_SUCH_NUMBER: 'y' })).to.throw(
+        RangeError,
+        /is y, which.*want bool, char or enum/,
+      )
+      expect(load({ ...config, CONFIG_NO_SUCH_SWITCH: 7 })).to.throw(RangeError, /is 7, which.*numbers want integers/)
+      expect(load({ ...config, CONFIG_NO_SUCH_ROW: 7 })).to.throw(RangeError, /is 7, which.*only those of char/)
+    })
+  })
+
+  it('is not what another object has, which is told by name, and is in the way of no program that does without', () => {
+    const declared = (wanted: string) => {
+      const object = open('declared')
+      for (const program of Object.values(object.programs)) program.autoload = program.name === wanted
+      return object
+    }
+    using app = declared('passes').load()
+    expect(app.programs.passes?.run({ data: PACKET }).retval).to.equal(2)
+    for (const [program, name] of [
+      ['asks', 'allowed'],
+      ['counts', 'elsewhere'],
+      ['compares', 'limits'],
+    ] as const) {
+      const error = errorOf(() => declared(program).load())
+      expect(error.message).to.contain(
+        `program '${program}' refers to '${name}', which the object has not got: bpftool gen object links it`,
+      )
+    }
   })
 
   it('is its symbols; weak ones that are not there are 0', () => {

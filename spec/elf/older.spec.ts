@@ -20,6 +20,15 @@ describe('objects of other compilers, for other loaders', () => {
     expect(programs.count).to.include({ kind: 'socket', target: 'count' })
   })
 
+  it('have maps of plain words that want to be pinned: of older iproute2, of gobpf', () => {
+    const { shared, near, kept, placed } = open('plain_pins').maps
+    // As long as a map of the kernel's samples, where the same word is a node: it counts where one is asked for.
+    expect(shared).to.include({ maxEntries: 2, pinning: 'by-name', numaNode: undefined })
+    expect(near).to.include({ maxEntries: 2, pinning: 'none', numaNode: 2 })
+    expect(kept).to.include({ type: 'HASH', pinning: 'by-name' })
+    expect(placed).to.include({ type: 'HASH', pinning: 'by-name' })
+  })
+
   it('use those maps', function () {
     needsKernel(this)
     using app = open('sections').load()
