@@ -118,7 +118,34 @@ export interface DataSection {
   readonly placed: PlacedMap
   /** What it is filled with: the file's bytes, and what is written to the variables. */
   readonly bytes: Uint8Array<ArrayBuffer>
+  /** All zeros, at which nobody has looked yet: there is no memory for them so far. */
+  readonly untouched: boolean
   readonly constant: boolean
+}
+
+class DataBytes implements DataSection {
+  readonly section: ObjectSection
+  readonly placed: PlacedMap
+  readonly constant: boolean
+  readonly #file: ObjectFile
+  #bytes: Uint8Array<ArrayBuffer> | undefined
+
+  constructor(file: ObjectFile, section: ObjectSection, map: ObjectMap, constant: boolean) {
+    this.#file = file
+    this.section = section
+    this.placed = { map, section: section.index, offset: 0, size: section.size }
+    this.constant = constant
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const { section } = this
+    this.#bytes ??= section.zeros ? new Uint8Array(section.size) : this.#file.bytes(section).slice()
+    return this.#bytes
+  }
+
+  get untouched(): boolean {
+    return this.section.zeros && this.#bytes === undefined
+  }
 }
 
 const DATA = /^\.(data|bss|rodata)(\..*)?$/
@@ -148,10 +175,9 @@ export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSe
       value: undefined,
       autocreate: true,
     }
-    const placed = { map, section: section.index, offset: 0, size: section.size }
-    // Zeros cost nothing before they are written to, and a copy of them does.
-    const bytes = section.zeros ? new Uint8Array(section.size) : file.bytes(section).slice()
-    found.push({ section, placed, bytes, constant })
+    // What the file does not have is refused now.
+    if (!section.zeros) file.bytes(section)
+    found.push(new DataBytes(file, section, map, constant))
   }
   return found
 }
@@ -162,9 +188,10 @@ type VariableSection = Pick<DataSection, 'section' | 'bytes' | 'constant'>
 /** The variables of these sections, by their symbols and, for what they are, their types. */
 export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly VariableSection[]): Global[] {
   const found: Global[] = []
-  for (const { section, bytes, constant } of sections) {
+  for (const data of sections) {
+    const { section, constant } = data
     const types = variableTypes(btf, section.name)
-    const memory: Memory = { what: file.path, bytes: () => bytes, readonly: undefined }
+    const memory: Memory = { what: file.path, bytes: () => data.bytes, readonly: undefined }
     for (const { name, value: offset, size } of variablesOf(file, section)) {
       const typeId = types.get(name) ?? 0
       const parts = { name, section: section.name, offset, size, typeId, constant }

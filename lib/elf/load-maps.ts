@@ -163,7 +163,8 @@ function checkAlike(what: string, spec: MapSpec, map: BpfMap): void {
 /** What the section's variables begin with. Constants are frozen: the verifier then knows their values. */
 function fillSection(map: BpfMap, data: DataSection | undefined): void {
   if (data === undefined || !(map instanceof ArrayMap)) return
-  if (data.bytes.some((byte) => byte !== 0)) map.set(0, data.bytes)
+  // It is zeros already.
+  if (!data.untouched && data.bytes.some((byte) => byte !== 0)) map.set(0, data.bytes)
   if (data.constant) map.freeze()
 }
 
