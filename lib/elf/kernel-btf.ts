@@ -52,8 +52,10 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8A
     }
     // '?.struct_ops': kernels before Linux 6.9 take no such name, and one begins a byte further.
     if (name.startsWith('?')) put(at, word(at) + 1)
-    if (section === undefined || word(at + 8) !== 0) continue
-    put(at + 8, section.size)
+    if (section === undefined) continue
+    // bpftool gen object has filled in the places, of weak ones those that they had before another took theirs.
+    const linked = word(at + 8) !== 0
+    if (!linked) put(at + 8, section.size)
     for (const variable of each) {
       const its = placeOf(word(variable))
       // Of static ones the compiler has written the place.
@@ -61,6 +63,7 @@ export function kernelBtf(file: ObjectFile, btf: Btf, takes?: TakesKind): Uint8A
       const label = btf.string(word(its))
       const symbol = file.symbolNamed(section, label)
       if (symbol === undefined) {
+        if (linked) continue
         throw file.error(
           section.at,
           `variable '${label}' of ${name} is in the BTF, and has no symbol: where it is only declared, bpftool gen object links it`,

@@ -64,6 +64,18 @@ describe('BpfObject.load', function () {
     expect(app.programs.second?.run({ data: PACKET }).retval).to.equal(6)
   })
 
+  it('loads what bpftool has made of weak maps and variables, which stand elsewhere than their types say', () => {
+    // Linked once more, the types tell the places, and not in order.
+    for (const name of ['weak_once', 'weak_twice']) {
+      using app = open(name).load()
+      const run = (program: string) => app.programs[program]?.run({ data: PACKET }).retval
+      expect([run('first'), run('second')]).to.deep.equal([12, 22])
+      if (app.globals.limit !== undefined) app.globals.limit.value = 5
+      ;(app.maps.common as ArrayMap<number>).set(0, 100)
+      expect([run('first'), run('second')]).to.deep.equal([115, 125])
+    }
+  })
+
   it('gives the kernel the names of functions and the lines of the source', function () {
     requireFeature(this, 'helper', 'bpf_for_each_map_elem')
     needsBpftool(this)
