@@ -22,7 +22,8 @@ describe('symbols of the kernel', function () {
   })
 
   it('are where the kernel says, few of them as well as many', () => {
-    const single = [...lines()].filter(([, { size }]) => size === 1)
+    // Not those at 0, as what each CPU has of its own is in some kernels: all are where addresses are not told.
+    const single = [...lines()].filter(([, all]) => all.size === 1 && !all.has(0n))
     const some = single.filter((_, i) => i % 5000 === 0).map(([name, [address]]) => [name, address] as const)
     expect(some.length).to.be.above(12)
     const all = new KernelSymbols()
