@@ -5,7 +5,7 @@ import { BPF_F_SLEEPABLE } from '../../syscalls/uapi-prog'
 import { kernelTypeId } from '../btf/kernel'
 import { type Answer, any, cannotTell, no, YES } from './answer'
 import { call, exit } from './instructions'
-import { isLockedDown } from './lockdown'
+import { isLockedDown, LOCKED_DOWN } from './lockdown'
 import { inWords, LOADING, type Loading, load } from './program-types'
 import { FENTRY, FENTRY_SLEEPABLE, FEXIT, ITER, LSM, LSM_CGROUP, LSM_SLEEPABLE, placed, TP_BTF } from './tracing'
 
@@ -48,15 +48,6 @@ const SLEEPING_WAYS: { readonly [Type in ProgramTypeName]?: () => (Loading | und
   tracing: () => [placed(FENTRY_SLEEPABLE)],
   lsm: () => [placed(LSM_SLEEPABLE)],
 }
-
-/** Under lockdown the kernel says of these that no program may call them (kernel/trace/bpf_trace.c, bpf_base_func_proto). */
-const LOCKED_DOWN: ReadonlySet<HelperName> = new Set<HelperName>([
-  'bpf_probe_write_user',
-  'bpf_probe_read',
-  'bpf_probe_read_str',
-  'bpf_probe_read_kernel',
-  'bpf_probe_read_kernel_str',
-])
 
 /**
  * To ask for these leaves a trace: a warning in the kernel's log, or the trace event of bpf_trace_printk switched on. So

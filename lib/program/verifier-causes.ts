@@ -1,5 +1,6 @@
 import { release } from 'node:os'
 import { HELPER_NUMBERS, type HelperName } from '../../syscalls/uapi-names'
+import { isLockedDown, LOCKED_DOWN } from '../features/lockdown'
 import { helperSince } from '../features/since'
 
 /**
@@ -52,14 +53,8 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
       return `what was acquired${where} (a socket, a ring buffer record, a reference) is not released on every way out`
     },
   ],
-  [
-    /program of this type cannot use helper (\w+)#\d+/,
-    ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
-  ],
-  [
-    /unknown func (\w+)#\d+/,
-    ([, helper], { type }) => `${helper} is not for programs of type ${type}, or this kernel has it not`,
-  ],
+  [/program of this type cannot use helper (\w+)#\d+/, ([, helper], { type }) => notForType(helper, type)],
+  [/unknown func (\w+)#\d+/, ([, helper], { type }) => notForType(helper, type)],
   [/invalid func unknown#(\d+)/, ([, number]) => helperCause(Number(number))],
   [/kernel btf_id \d+ is not a (?:kernel )?function/, 'no function of the kernel has the BTF id that is called'],
   [
@@ -136,6 +131,12 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
 
 /** What libbpf puts where the kernel's types have no answer to a relocation, as `relocate` does. */
 const POISON = 0xbad2310
+
+function notForType(helper = '', type: string): string {
+  const why = `${helper} is not for programs of type ${type}, or this kernel has it not`
+  const may = (LOCKED_DOWN as ReadonlySet<string>).has(helper) && isLockedDown() !== false
+  return may ? `${why}, or lockdown forbids it (/sys/kernel/security/lockdown)` : why
+}
 
 function helperCause(number: number): string {
   if (number === POISON) {

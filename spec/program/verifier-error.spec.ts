@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { ArrayMap, assemble, bpf, KernelError, Program, u64, VerifierError } from '../../lib'
 import { causeOf } from '../../lib/program/verifier-causes'
@@ -100,6 +101,16 @@ describe('the words of other kernels', () => {
     expect(causeIn('3: (85) call bpf_get_current_comm#16\ninvalid stack type R1 off=-16 access_size=0\n')).to.equal(
       'a size of 0 is not taken here',
     )
+  })
+
+  it('are understood: a helper that lockdown forbids, of which the kernel says that there is none', () => {
+    const locked = () => readFileSync('/sys/kernel/security/lockdown', 'latin1').includes('[none]')
+    const forbids = existsSync('/sys/kernel/security/lockdown') && locked() ? '' : ', or lockdown forbids it'
+    const words = (name: string) =>
+      causeIn(`3: (85) call ${name}#36\nprogram of this type cannot use helper ${name}#36\n`)
+    const other = 'is not for programs of type kprobe, or this kernel has it not'
+    expect(words('bpf_probe_write_user')).to.match(new RegExp(`^bpf_probe_write_user ${other}${forbids}`))
+    expect(words('bpf_redirect')).to.equal(`bpf_redirect ${other}`)
   })
 
   it('are understood: a helper that it has not got, as Linux 5.10 says it', () => {
