@@ -104,8 +104,8 @@ describe('the words of other kernels', () => {
   })
 
   it('are understood: a helper that lockdown forbids, of which the kernel says that there is none', () => {
-    const locked = () => readFileSync('/sys/kernel/security/lockdown', 'latin1').includes('[none]')
-    const forbids = existsSync('/sys/kernel/security/lockdown') && locked() ? '' : ', or lockdown forbids it'
+    const isFree = () => readFileSync('/sys/kernel/security/lockdown', 'latin1').includes('[none]')
+    const forbids = existsSync('/sys/kernel/security/lockdown') && isFree() ? '' : ', or lockdown forbids it'
     const words = (name: string) =>
       causeIn(`3: (85) call ${name}#36\nprogram of this type cannot use helper ${name}#36\n`)
     const other = 'is not for programs of type kprobe, or this kernel has it not'
