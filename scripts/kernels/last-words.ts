@@ -1,4 +1,5 @@
 /** What a guest said last: all that is known of a machine that died. */
+import { stripVTControlCharacters } from 'node:util'
 
 const TROUBLE = /BUG:|Oops|Kernel panic|general protection fault|invalid opcode/
 const LINES = 10
@@ -10,7 +11,9 @@ export class LastWords {
 
   /** A line of the console that is no record. The last ones are kept; from the first that tells of trouble on, those. */
   take(line: string): void {
-    const text = line.replaceAll(/\p{Cc}/gu, '').trimEnd()
+    const text = stripVTControlCharacters(line)
+      .replaceAll(/\p{Cc}/gu, '')
+      .trim()
     if (text === '') return
     if (!this.#isTrouble && TROUBLE.test(text)) {
       this.#isTrouble = true

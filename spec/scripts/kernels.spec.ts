@@ -183,7 +183,7 @@ describe('npm run test:kernels', () => {
     const lines = Array.from({ length: 99 }, (_, i) => `line ${i}`)
 
     it('are its last lines', () => {
-      expect(wordsOf([...lines, '', '\x1b\r'])).to.deep.equal(lines.slice(-10))
+      expect(wordsOf([...lines, '', '\x1bc\x1b[?7l\x1b[2J\x1b[0m\r'])).to.deep.equal(lines.slice(-10))
     })
 
     it('begin with what went wrong', () => {
