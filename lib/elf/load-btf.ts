@@ -1,13 +1,10 @@
-import { constants } from 'node:os'
 import { btfLoad, tryBtfLoad } from '../../syscalls/bpf-btf'
+import { errnoName } from '../../syscalls/errno'
 import { closeFd } from '../../syscalls/fd'
 import type { Btf } from '../btf'
 import { kernelBtf } from './kernel-btf'
 import type { ObjectFile } from './object-file'
 import { taken } from './older-btf'
-
-/** Of types that the kernel does not know; of a log that did not fit, whose end is what is missing. */
-const { EINVAL, ENOSPC } = constants.errno
 
 /** Enough for what the kernel says of some ten thousand types; from Linux 6.4 on it keeps the end of what is longer. */
 const LOG_BYTES = 2 ** 20
@@ -20,7 +17,8 @@ export function loadObjectBtf(file: ObjectFile, btf: Btf, description: string): 
   const newest = kernelBtf(file, btf)
   const { fd, errno } = tryBtfLoad({ btf: newest })
   if (errno === 0) return fd
-  return loadBtf(errno === EINVAL ? kernelBtf(file, btf, taken) : newest, description)
+  // What it answers to types that it does not know.
+  return loadBtf(errnoName(errno) === 'EINVAL' ? kernelBtf(file, btf, taken) : newest, description)
 }
 
 /** BPF_BTF_LOAD, whose refusal says in the kernel's words what is wrong. The caller owns the fd. Throws KernelError. */
@@ -33,7 +31,8 @@ function reasonOf(btf: Uint8Array): string | undefined {
   const log = new Uint8Array(LOG_BYTES)
   const { fd, errno } = tryBtfLoad({ btf, btf_log_level: 1, btf_log_buf: log })
   if (fd >= 0) closeFd(fd)
-  if (errno === 0 || errno === ENOSPC) return undefined
+  // ENOSPC: of a log that did not fit, the end is what is missing.
+  if (errno === 0 || errnoName(errno) === 'ENOSPC') return undefined
   const text = Buffer.from(log.buffer).toString('latin1', 0, log.indexOf(0))
   const last = text.trimEnd().split('\n').at(-1)?.trim() ?? ''
   return last === '' ? undefined : `the kernel says of its types: ${last}`

@@ -1,3 +1,4 @@
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { nearest } from '../text/nearest'
 import type { Contents } from './contents'
 import type { InnerOf, MapsOf, ObjectShape } from './shape'
@@ -16,9 +17,12 @@ export interface LoadOptions<S extends ObjectShape = ObjectShape> {
   readonly kconfig?: Readonly<Record<string, number | bigint | string | boolean>>
 }
 
+const OPTIONS = optionNames<LoadOptions>({ inner: true, maps: true, pins: true, logLevel: true, kconfig: true })
+
 /** Refuses names that the object has not got: what was meant would else be passed over in silence. Throws TypeError. */
 export function checkLoadOptions(options: LoadOptions, { maps }: Contents): void {
   if (typeof options !== 'object' || options === null) throw new TypeError('load takes an object of options')
+  checkKnownOptions(options, OPTIONS)
   const names = maps.map(({ map }) => map.name)
   for (const [option, given] of [
     ['inner', options.inner],

@@ -4,6 +4,7 @@ import { ClosedError, closedText, type Handle } from '../handle/handle'
 import type { Attachment, UsdtAttachment } from '../link'
 import { Arena, type BpfMap } from '../map'
 import type { Program } from '../program'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { ArenaMemory } from './arena'
 import { attachBySection } from './attach'
 import type { Contents } from './contents'
@@ -15,6 +16,9 @@ import { StructOpsMap } from './struct-ops-map'
 import { Undo } from './undo'
 import { UsdtSpecs } from './usdt'
 import { variables } from './variables'
+
+/** The cookie is the object's own: it tells bpf_usdt_arg where arguments are. */
+const OF_USDT = optionNames<{ pid?: number }>({ pid: true })
 
 /** The programs of an object at their places, by their names: `close()` ends all of them, or `using`. */
 export class Attachments implements Disposable {
@@ -153,8 +157,10 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     path: string,
     provider: string,
     name: string,
-    { pid }: { readonly pid?: number | undefined } = {},
+    options: { readonly pid?: number | undefined } = {},
   ): UsdtAttachment {
+    checkKnownOptions(options, OF_USDT)
+    const { pid } = options
     if (this.#closed) throw new ClosedError(closedText(this.#contents.file.path))
     if (![...this.#parts.programs.values()].includes(program)) {
       throw new TypeError(`attachUsdt takes one of the programs of ${this.#contents.file.path}`)

@@ -5,7 +5,7 @@ import { BPF_F_TOKEN_FD } from '../../syscalls/uapi-map'
 import type { AttachTypeName, ProgramTypeName } from '../../syscalls/uapi-names'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { checkU32 } from '../map/attributes'
-import { checkKnownOptions } from '../text/known-options'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type AttachTarget, placeOf } from './attach-to'
 import { bitsOf, PROGRAM_FLAGS, type ProgramFlag, programTypeNumber } from './names'
 
@@ -90,10 +90,10 @@ export interface ProgramOptions {
   readonly logLevel?: number
 }
 
-const OPTIONS: ReadonlySet<string> = new Set<keyof ProgramOptions>([
-  ...(['type', 'code', 'name', 'license', 'expectedAttachType', 'attachTo', 'flags', 'btf', 'ifindex'] as const),
-  ...(['fdArray', 'token', 'logLevel'] as const),
-])
+const OPTIONS = optionNames<ProgramOptions>({
+  ...{ type: true, code: true, name: true, license: true, expectedAttachType: true, attachTo: true, flags: true },
+  ...{ btf: true, ifindex: true, fdArray: true, token: true, logLevel: true },
+})
 
 const INSTRUCTION_BYTES = 8
 const FUNC_INFO_BYTES = 8

@@ -122,7 +122,7 @@ async function run(debian: Debian, asked: string, images: Images, options: Optio
       const { result, hasDied, lastWords } = await runOnce(asked, architecture, kernel.vmlinuz, initrd, log)
       result.died = died
       if (result.problem !== undefined)
-        result.problem += ` (console: ${log})\n${lastWords.map((line) => `    | ${line}`).join('\n')}`
+        result.problem += [` (console: ${log})`, ...lastWords.map((line) => `    | ${line}`)].join('\n')
       if (!hasDied || died.length === MOST_DEATHS) return result
       died.push(result.problem ?? 'it ended')
     }

@@ -63,7 +63,11 @@ export async function boot({ architecture, vmlinuz, initrd, log, timeoutMs, sile
   ]
   const qemu = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const written = createWriteStream(log)
-  qemu.stderr.on('data', (bytes) => written.write(bytes))
+  const console = new LastWords()
+  qemu.stderr.on('data', (bytes) => {
+    written.write(bytes)
+    for (const line of String(bytes).split('\n')) console.take(line)
+  })
   let stopped: Ending['stopped']
   const stop = (why: Ending['stopped']) => {
     stopped ??= why
@@ -74,7 +78,6 @@ export async function boot({ architecture, vmlinuz, initrd, log, timeoutMs, sile
   const kill = () => qemu.kill('SIGKILL')
   process.once('exit', kill)
   const lines = createInterface({ input: qemu.stdout })
-  const console = new LastWords()
   lines.on('line', (line) => {
     silence.refresh()
     written.write(`${line}\n`)

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { expect } from 'chai'
 import { BpfObject, Btf, type BtfType, features, type HashMap } from '../../lib'
 import { readContents } from '../../lib/elf/contents'
@@ -5,6 +6,9 @@ import { kernelBtf } from '../../lib/elf/kernel-btf'
 import { readObjectFile } from '../../lib/elf/object-file'
 import type { BtfKindName } from '../../lib/features'
 import { btfInfo, btfLoad, closeFd } from '../../syscalls'
+import { LE } from '../../syscalls/attr-common'
+import { BPF_BTF_LOAD } from '../../syscalls/uapi-cmd'
+import { type Recording, recorded, type Sent } from '../support/recording-abi'
 import { bytesOf, needsKernel, PACKET } from './kit'
 
 /** Of struct btf_type: BTF_KIND_ENUM64; the bit that says that an enum has a sign, or that a tag is of any attribute. */
@@ -74,6 +78,25 @@ describe('types of an object in the kernel', function () {
     expect(value).to.include({ plain: 7, exact: 0, sign: 'MINUS' })
     const program = app.programs.sum?.info()
     expect(program?.btfId).to.equal(readings?.info().btfId)
+  })
+
+  it('are put in older words where the kernel has refused them', () => {
+    // A kernel that refuses floats, whoever asks: struct bpf_attr has the address, that of a log, and the size.
+    const refusing = ({ command, attr }: Sent, recording: Recording) => {
+      if (command !== BPF_BTF_LOAD || attr === undefined) return undefined
+      const view = new DataView(attr.buffer, attr.byteOffset)
+      const bytes = recording.bytesAt(Number(view.getBigUint64(0, LE)), view.getUint32(16, LE))
+      return Btf.parse(bytes.slice()).types('float').next().done === true ? undefined : -constants.errno.EINVAL
+    }
+    recorded((recording) => {
+      using app = BpfObject.open(newest(), { name: 'kinds' }).load()
+      expect(app.programs.sum?.run({ data: PACKET }).retval).to.equal(7 + 3 + 2)
+      const copy = Btf.fromId(app.maps.readings?.info().btfId as number)
+      expect([...copy.types('float')]).to.deep.equal([])
+      checkTypes(objectBtf(), copy, (kind) => features.btf(kind) !== false)
+      const refused = recording.bpf(BPF_BTF_LOAD).filter(({ result }) => result === -constants.errno.EINVAL)
+      expect(refused.length).to.be.above(1)
+    }, refusing)
   })
 
   it('are taken by any kernel in the words of the oldest', () => {

@@ -386,6 +386,13 @@ describe('variables of a loaded object', function () {
     expect(limit?.value).to.equal(5)
   })
 
+  it('are not loaded with an option that nobody knows', () => {
+    expect(() => open('globals').load({ kconfigs: {} } as never)).to.throw(
+      TypeError,
+      "no option is called 'kconfigs': did you mean 'kconfig'?",
+    )
+  })
+
   it('refuse what does not fit, and use after the end', () => {
     const app = open('globals').load()
     try {

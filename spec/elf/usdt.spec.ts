@@ -76,6 +76,10 @@ describe('USDT probes', function () {
   it('that are off are on as long as a program is attached', () => {
     using app = load()
     expect(run()).to.equal(0)
+    expect(() => app.attachUsdt(app.programs.on_guarded, target, 'demo', 'guarded', { pids: 1 } as never)).to.throw(
+      TypeError,
+      "no option is called 'pids': did you mean 'pid'?",
+    )
     const link = app.attachUsdt(app.programs.on_guarded, target, 'demo', 'guarded')
     expect(run()).to.equal(10)
     expect(app.globals.guarded.value).to.equal(45n << 40n)
