@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { decode, SLOT_BYTES } from './decode'
 import { slotsOf } from './layout'
 import type { Insn } from './listing'
@@ -22,6 +23,8 @@ export interface DisassembleOptions {
   readonly xlated?: boolean
 }
 
+const OPTIONS = optionNames<DisassembleOptions>({ labels: true, syntax: true, numbers: true, xlated: true })
+
 /**
  * The instructions as text, one a line, which {@link assemble} turns back into the same bytes. What is no instruction,
  * or has bits set that the instruction does not use, is printed as `.8byte` with the reason behind it.
@@ -36,6 +39,7 @@ export function disassemble(bytes: Uint8Array, options: DisassembleOptions = {})
   if (bytes.length % SLOT_BYTES !== 0) {
     throw new RangeError(`${bytes.length} bytes are not whole instructions of ${SLOT_BYTES}`)
   }
+  checkKnownOptions(options, OPTIONS)
   const { labels = false, syntax = 'llvm', numbers = false, xlated = false } = options
   if (syntax !== 'llvm' && syntax !== 'kernel')
     throw new TypeError(`the syntax is llvm or kernel, not ${String(syntax)}`)

@@ -1,3 +1,4 @@
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { nearest } from '../text/nearest'
 import { asBuffer } from './bytes'
 import { decodeType } from './decode'
@@ -21,6 +22,8 @@ export interface BtfOptions {
   /** What messages call it: 'xdp.bpf.o'. */
   readonly name?: string
 }
+
+const OPTIONS = optionNames<BtfOptions>({ base: true, name: true })
 
 /** BTF of a module, or why it cannot be read. */
 export type ModuleBtf =
@@ -62,7 +65,9 @@ export class Btf {
    * copied, and must stay as they are. Throws BtfError for what is not BTF, or says what cannot be; what is wrong with a
    * single type is thrown when that is asked for.
    */
-  static parse(bytes: ArrayBuffer | Uint8Array, { base, name = 'BTF' }: BtfOptions = {}): Btf {
+  static parse(bytes: ArrayBuffer | Uint8Array, options: BtfOptions = {}): Btf {
+    checkKnownOptions(options, OPTIONS)
+    const { base, name = 'BTF' } = options
     if (base !== undefined && !(base instanceof Btf)) throw new TypeError('base must be a Btf')
     if (typeof name !== 'string') throw new TypeError(`name must be a string, not ${typeof name}`)
     return new Btf(asBuffer(bytes), name, base, undefined)

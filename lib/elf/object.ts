@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import type { Btf } from '../btf'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type Contents, readContents } from './contents'
 import { dictionary } from './dictionary'
 import { loadContents } from './load'
@@ -13,6 +14,8 @@ export interface OpenObjectOptions {
   /** What messages call bytes that come from no file: 'my_app.bpf.o'. */
   readonly name?: string
 }
+
+const OPTIONS = optionNames<OpenObjectOptions>({ name: true })
 
 /**
  * A compiled object (clang -target bpf), read and understood, and nothing of it loaded: its maps, programs and variables
@@ -79,11 +82,13 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
    */
   static open<S extends ObjectShape = ObjectShape>(
     source: string | Uint8Array,
-    { name = 'the object' }: OpenObjectOptions = {},
+    options: OpenObjectOptions = {},
   ): BpfObject<S> {
     if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
       throw new TypeError(`an object is read from a path or from bytes, not from ${inspect(source, { depth: 0 })}`)
     }
+    checkKnownOptions(options, OPTIONS)
+    const { name = 'the object' } = options
     if (typeof name !== 'string') throw new TypeError(`name must be a string, not ${typeof name}`)
     return new BpfObject<S>(readContents(readObjectFile(source, name)))
   }

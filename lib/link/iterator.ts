@@ -62,7 +62,7 @@ export function attachIterator(program: ProgramLike, target?: IteratorTarget): I
   // An iterator without targets takes any, and goes through everything. And the targets are one union: the number of a
   // thread would be read as a map's fd, and that as a thread (bpf_iter_link_attach in kernel/bpf/bpf_iter.c).
   if (target === undefined) return create()
-  if (typeof target !== 'object' || target === null) throw new TypeError(`the target of an iterator is ${TARGETS}`)
+  checkTarget(target)
   if ('map' in target) {
     const map_fd = fdOf(target.map, 'map')
     checkKind(map_fd, 'bpf-map')
@@ -79,7 +79,6 @@ export function attachIterator(program: ProgramLike, target?: IteratorTarget): I
     checkPid('pid', target.pid)
     return create({ pid: target.pid }, ofTasks)
   }
-  if (!('thread' in target)) throw new TypeError(`the target of an iterator is ${TARGETS}`)
   checkPid('thread', target.thread)
   return create({ tid: target.thread }, ofTasks)
 }
@@ -87,6 +86,16 @@ export function attachIterator(program: ProgramLike, target?: IteratorTarget): I
 type IterLinkInfo = Extract<LinkInfo, { readonly type: 'iter' }>
 
 const TARGETS = '{ map }, { cgroup }, { pid } or { thread }'
+
+/** One of them, and nothing else: what is passed over would leave an iterator that goes through more than was asked. */
+function checkTarget(target: IteratorTarget): void {
+  const names = typeof target === 'object' && target !== null ? Object.keys(target) : []
+  const kinds = names.filter((name) => name !== 'order')
+  const [kind = ''] = kinds
+  if (kinds.length !== 1 || !/^(map|cgroup|pid|thread)$/.test(kind) || (names.length > 1 && kind !== 'cgroup')) {
+    throw new TypeError(`the target of an iterator is ${TARGETS}; a cgroup may have an order`)
+  }
+}
 
 function iterHint(code: string, target: IteratorTarget | undefined): string | undefined {
   switch (code) {

@@ -1,5 +1,6 @@
 import { BPF_ANY } from '../../syscalls/uapi-map'
 import { type Codec, u32 } from '../codec'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import type { BpfMap } from './bpf-map'
 import type { ContentOf } from './fillable'
 import { type InnerChanges, type InnerContent, OuterMap } from './outer'
@@ -91,8 +92,12 @@ export class ArrayOfMaps<M extends BpfMap> extends OuterMap<number, M> {
   }
 }
 
+// `only` is known, and refused with the reason.
+const TO_SET = optionNames<InnerChanges & { readonly only: undefined }>({ name: true, maxEntries: true, only: true })
+
 /** fd_array_map_update_elem takes BPF_ANY alone, whether the slot is empty or not. */
 function refuseCondition(options: object): void {
+  checkKnownOptions(options, TO_SET)
   if (!('only' in options) || options.only === undefined) return
   throw new TypeError(
     'an ARRAY_OF_MAPS takes no `only`: the kernel writes its slots unconditionally (EINVAL else); has(index) tells whether one is empty, and a HashOfMaps knows conditions',

@@ -1,7 +1,8 @@
 import type { Codec } from '../codec'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import type { BpfMap } from './bpf-map'
 import type { ContentOf } from './fillable'
-import { type SetOptions, setFlags } from './keyed-map'
+import { flagsOf, type SetOptions } from './keyed-map'
 import { type InnerChanges, type InnerContent, OuterMap } from './outer'
 import { type OuterOpenOptions, type OuterOptions, outerSpec, verifyInner } from './outer-options'
 import type { MapCore, MapSpec } from './spec'
@@ -21,6 +22,8 @@ export interface OuterSetOptions extends InnerChanges {
   /** 'create' refuses a key that is there (EEXIST), 'replace' one that is not (ENOENT). */
   readonly only?: SetOptions['only']
 }
+
+const TO_SET = optionNames<OuterSetOptions>({ only: true, name: true, maxEntries: true })
 
 /** Hash table whose values are maps (BPF_MAP_TYPE_HASH_OF_MAPS, Linux 4.12). */
 export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
@@ -81,7 +84,8 @@ export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
   // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
   set(key: K, entries: ContentOf<M>, options?: OuterSetOptions): this
   set(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): this {
-    this.install(key, content, setFlags(options), options)
+    checkKnownOptions(options, TO_SET)
+    this.install(key, content, flagsOf(options), options)
     return this
   }
 
@@ -90,6 +94,7 @@ export class HashOfMaps<K, M extends BpfMap> extends OuterMap<K, M> {
   // Once more for the compiler: of two forms it explains the last, and entries are where slips happen.
   setAsync(key: K, entries: ContentOf<M>, options?: OuterSetOptions): Promise<void>
   async setAsync(key: K, content: InnerContent<M>, options: OuterSetOptions = {}): Promise<void> {
-    await this.installAsync(key, content, setFlags(options), options)
+    checkKnownOptions(options, TO_SET)
+    await this.installAsync(key, content, flagsOf(options), options)
   }
 }

@@ -2,6 +2,7 @@ import { ElementCalls } from '../../syscalls/element'
 import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi-map'
 import { type Codec, withPath } from '../codec'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { BpfMap } from './bpf-map'
 import { type BulkTarget, checkEntry, clearBulk, counted, deleteBulk, updateBulk } from './bulk'
 import { copiedBytes } from './per-cpu'
@@ -348,15 +349,25 @@ function leave(calls: ElementCalls): void {
   if (calls.state === 1) calls.state = 0
 }
 
+const TO_GET = optionNames<GetOptions>({ lock: true })
+const TO_SET = optionNames<SetOptions>({ only: true, lock: true })
+
 /** The flags of GetOptions. */
 export function getFlags(options: GetOptions | undefined): number {
-  return options?.lock === true ? BPF_F_LOCK : 0
+  if (options === undefined) return 0
+  checkKnownOptions(options, TO_GET)
+  return options.lock === true ? BPF_F_LOCK : 0
 }
 
 /** The flags of SetOptions. */
 export function setFlags(options: SetOptions | undefined): number {
   if (options === undefined) return BPF_ANY
-  const { only, lock } = options
+  checkKnownOptions(options, TO_SET)
+  return flagsOf(options)
+}
+
+/** The flags of options that are known to be options. */
+export function flagsOf({ only, lock }: SetOptions): number {
   const lockBit = lock === true ? BPF_F_LOCK : 0
   if (only === undefined) return BPF_ANY | lockBit
   if (only === 'create') return BPF_NOEXIST | lockBit

@@ -5,6 +5,7 @@ import { checkFd, checkKind, duplicateFd } from '../../syscalls/fd'
 import type { BtfValue } from '../btf'
 import { bytes, type Codec } from '../codec'
 import { Handle } from '../handle/handle'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { Arena } from './arena'
 import { ArrayMap } from './array'
 import { ArrayOfMaps } from './array-of-maps'
@@ -59,6 +60,15 @@ export interface OpenMapOptions<K, V> extends AnyMapOptions {
   readonly inner?: MapSpec
 }
 
+const TO_OPEN_ANY = optionNames<AnyMapOptions>({ access: true, raw: true })
+const TO_OPEN = optionNames<OpenMapOptions<unknown, unknown>>({
+  access: true,
+  raw: true,
+  key: true,
+  value: true,
+  inner: true,
+})
+
 /** Any map, by its class: `if (map instanceof HashMap)` tells the rest. */
 export type OpenedMap<K = BtfValue, V = BtfValue> =
   | HashMap<K, V>
@@ -111,9 +121,12 @@ export function openMap<K = Uint8Array, V = Uint8Array>(
 export function openMap<K = BtfValue, V = BtfValue>(source: MapSource, options?: OpenMapOptions<K, V>): OpenedMap<K, V>
 export function openMap<K, V>(source: MapSource, options: OpenMapOptions<K, V> = {}): OpenedMap<K, V> {
   const kinds = ['id', 'pin', 'fd', 'name']
-  if (typeof source !== 'object' || source === null || !kinds.some((kind) => kind in source)) {
+  const where = typeof source === 'object' && source !== null ? Object.keys(source) : []
+  const [kind = ''] = where
+  if (where.length !== 1 || !kinds.includes(kind)) {
     throw new TypeError('openMap takes { id }, { pin } or { fd }, or the { name } of a map, and codecs behind it')
   }
+  checkKnownOptions(options, TO_OPEN)
   if ('fd' in source) {
     checkFd(source.fd)
     checkKind(source.fd, 'bpf-map')
@@ -134,6 +147,7 @@ export function maps(options?: AnyMapOptions): Generator<OpenedMap, void, undefi
 export function* maps(
   options: AnyMapOptions = {},
 ): Generator<OpenedMap | OpenedMap<Uint8Array, Uint8Array>, void, undefined> {
+  checkKnownOptions(options, TO_OPEN_ANY)
   for (let id = mapNextId(0); id !== undefined; id = mapNextId(id)) {
     const fd = mapTryOpenById(id, openFlags(options), { description: `map#${id}` })
     if (fd === undefined) continue

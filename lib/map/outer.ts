@@ -15,7 +15,7 @@ import { outerHint } from './outer-hint'
 import type { Verifiable } from './outer-options'
 import { OuterWrites } from './outer-writes'
 import { type SnapshotOf, snapshotOf } from './snapshot'
-import type { MapAttributes, MapCore, MapSpec } from './spec'
+import { checkChanges, type MapAttributes, type MapCore, type MapSpec } from './spec'
 
 /** An inner map to install: one that exists, which stays the caller's, or the entries of one to be made. */
 export type InnerContent<M extends BpfMap> = M | ContentOf<M>
@@ -69,6 +69,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
   createInner(changes: InnerChanges = {}): M {
     // ClosedError: the BTF of inner maps ends with the outer map, or with the object that it came of.
     void this.fd
+    checkChanges(changes)
     return this.template.createWith(this.#types, changes)
   }
 

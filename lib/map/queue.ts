@@ -1,5 +1,6 @@
 import { BPF_ANY, BPF_EXIST } from '../../syscalls/uapi-map'
 import type { Codec } from '../codec'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { counted } from './bulk'
 import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
@@ -64,8 +65,12 @@ abstract class ValueQueue<V> extends KeyedMap<undefined, V> implements Fillable<
   }
 }
 
+const TO_PUSH = optionNames<PushOptions>({ overwrite: true })
+
 function pushFlags(options: PushOptions | undefined): number {
-  return options?.overwrite === true ? BPF_EXIST : BPF_ANY
+  if (options === undefined) return BPF_ANY
+  checkKnownOptions(options, TO_PUSH)
+  return options.overwrite === true ? BPF_EXIST : BPF_ANY
 }
 
 /** First in, first out (BPF_MAP_TYPE_QUEUE, Linux 4.20). */

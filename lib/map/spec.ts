@@ -130,6 +130,13 @@ const OPTIONS: ReadonlySet<string> = new Set([
   ],
 ])
 
+const CHANGES = new Set(['name', 'maxEntries'])
+
+/** Refuses what a map that is made of a description cannot have otherwise. */
+export function checkChanges(changes: object): void {
+  checkKnownOptions(changes, CHANGES)
+}
+
 /**
  * The description of a map, as data: sizes, limits, flags and codecs. It can be created many times, it opens maps that
  * exist, and an outer map takes it as the template of its inner maps.
@@ -180,6 +187,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
    * `KernelError.hint`).
    */
   create(changes: { readonly name?: string; readonly maxEntries?: number } = {}): M {
+    checkChanges(changes)
     return this.createWith(undefined, changes)
   }
 
@@ -219,6 +227,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** Opens a map by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError where it is another kind. */
   fromId(id: number, options: OpenOptions = {}): M {
+    checkKnownOptions(options, OPTIONS)
     checkU32('id', id, 1)
     const subject = { description: `map#${id}` }
     return this.adopt(new Handle(mapOpenById(id, openFlags(options), subject), `${this.family.name}#${id}`))
@@ -226,6 +235,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** Opens the map pinned at a path. Errors: ENOENT, EACCES; MapMismatchError where it is another kind. */
   fromPin(path: string, options: OpenOptions = {}): M {
+    checkKnownOptions(options, OPTIONS)
     const fd = objGet(path, openFlags(options), { description: path })
     const handle = new Handle(fd, `${this.family.name} pinned at ${path}`)
     return wrapOrClose(handle, () => wrapped(this, mapHandle(handle)))

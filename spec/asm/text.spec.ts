@@ -255,6 +255,15 @@ describe('the text of each instruction', () => {
     expect(disassemble(bytes).match(/\.8byte/g)).to.have.length(3)
   })
 
+  it('is not printed in a way that nobody knows', () => {
+    expect(() => disassemble(new Uint8Array(8), { sintax: 'kernel' } as never)).to.throw(
+      TypeError,
+      "no option is called 'sintax': did you mean 'syntax'?",
+    )
+    expect(() => disassemble(new Uint8Array(8), { syntax: 'intel' as never })).to.throw(TypeError, 'llvm or kernel')
+    expect(() => disassemble(new Uint8Array(7))).to.throw(RangeError, '7 bytes are not whole instructions')
+  })
+
   it('takes what bpftool and llvm-objdump print, with their numbers', () => {
     const dump = `
 0000000000000000 <tracer>:

@@ -202,6 +202,7 @@ describe('BTF that cannot be', () => {
       expect(() => Btf.parse(value as unknown as Uint8Array)).to.throw(TypeError, text)
     }
     expect(() => Btf.parse(new Uint8Array(), { base: {} as Btf })).to.throw(TypeError, 'base must be a Btf')
+    expect(() => Btf.parse(new Uint8Array(), { bas: 1 } as never)).to.throw(TypeError, "did you mean 'base'?")
     expect(() => Btf.parse(new Uint8Array(), { name: 1 as unknown as string })).to.throw(TypeError)
     expect(() => Btf.parse(new Uint8Array())).to.throw(BtfError, 'BTF: 0 bytes are not even the start of a header')
     const whole = everyKind().bytes()

@@ -210,5 +210,6 @@ describe('types as C', () => {
     expect(() => btf.toC(100_000)).to.throw(RangeError)
     expect(() => btf.toC(null as never)).to.throw(TypeError, 'by its name or its id, not by null')
     expect(() => toC(btf, 'node', { deep: 1 as never })).to.throw(TypeError, 'deep must be true or false')
+    expect(() => toC(btf, 'node', { depe: true } as never)).to.throw(TypeError, "did you mean 'deep'?")
   })
 })

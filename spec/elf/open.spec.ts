@@ -119,6 +119,8 @@ describe('BpfObject.open', () => {
     expect(refused((_, view) => view.setUint16(18, 62, true))).to.match(/no object for BPF: its machine is 62/)
     expect(errorOf(() => BpfObject.open('/dev/null'))).to.be.instanceOf(ElfError)
     expect(errorOf(() => BpfObject.open(7 as never))).to.be.instanceOf(TypeError)
+    const slip = errorOf(() => BpfObject.open(new Uint8Array(), { nmae: 'x' } as never))
+    expect(slip.message).to.equal("no option is called 'nmae': did you mean 'name'?")
     expect(errorOf(() => BpfObject.open(new Uint8Array(0))).message).to.match(/begins with nothing/)
   })
 

@@ -292,8 +292,18 @@ describe('attachIterator', () => {
     expect(error({ cgroup: '/', order: 'sideways' }).message).to.include('no order of cgroups is called')
     expect(error('map')).to.be.instanceOf(TypeError)
     expect(error({ pid: 2 ** 32 - 1 })).to.be.instanceOf(RangeError)
-    for (const slip of [{}, { task: 1 }]) {
-      expect(error(slip).message).to.equal('the target of an iterator is { map }, { cgroup }, { pid } or { thread }')
+    // What is passed over would leave an iterator that goes through more than was asked.
+    const unclear = [
+      {},
+      { task: 1 },
+      { pid: 1, thread: 1 },
+      { pid: 1, order: 'self-only' },
+      { cgroup: '/', oder: 'self' },
+    ]
+    for (const slip of unclear) {
+      expect(error(slip).message).to.equal(
+        'the target of an iterator is { map }, { cgroup }, { pid } or { thread }; a cgroup may have an order',
+      )
     }
     expect(error({ pid: undefined }).message).to.equal('pid must be a number, not undefined')
     expect(failing(() => attachIterator(queue.fd)).message).to.include('is a bpf-map, not a bpf-prog')

@@ -11,13 +11,17 @@ describe('a description of maps', () => {
   })
 
   it('makes maps of another name and size, and of nothing else', () => {
-    const changes = { name: 'other', maxEntries: 2, keySize: 8, valueSize: 64, type: 2, flags: 1 }
-    using map = HashMap.spec({ key: u32, value: u32, maxEntries: 8, name: 'one' }).create(changes)
+    const described = HashMap.spec({ key: u32, value: u32, maxEntries: 8, name: 'one' })
+    using map = described.create({ name: 'other', maxEntries: 2 })
     expect(map.info()).to.include({ name: 'other', maxEntries: 2, keySize: 4, valueSize: 4, type: 'HASH' })
-    expect(map.info().flags).to.deep.equal([])
     using outer = HashOfMaps.create({ key: u32, maxEntries: 1, inner: map.spec as typeof Inner })
-    using inner = outer.createInner({ valueSize: 64 } as { name?: string })
-    expect(inner.info().valueSize).to.equal(4)
+    const before = openFds()
+    for (const [name, value] of Object.entries({ keySize: 8, valueSize: 64, type: 2, flags: 1, key: u32 })) {
+      const changes = { [name]: value } as { name?: string }
+      expect(() => described.create(changes)).to.throw(TypeError, `no option is called '${name}'`)
+      expect(() => outer.createInner(changes)).to.throw(TypeError, `no option is called '${name}'`)
+    }
+    expect(openFds()).to.equal(before)
   })
 
   const changed = [

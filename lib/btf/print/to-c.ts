@@ -1,3 +1,4 @@
+import { checkKnownOptions, optionNames } from '../../text/known-options'
 import type { Btf } from '../btf'
 import type { BtfFunc, BtfType } from '../types'
 import { CHeader } from './c-header'
@@ -15,8 +16,12 @@ const IF_CO_RE = '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX'
 /** Kinds that a header has, where they have names. */
 const DECLARED: ReadonlySet<string> = new Set(['struct', 'union', 'enum', 'enum64', 'typedef', 'fwd'])
 
+const OPTIONS = optionNames<ToCOptions>({ deep: true })
+
 /** What `Btf#toC` says. */
-export function toC(btf: Btf, what?: string | number, { deep = false }: ToCOptions = {}): string {
+export function toC(btf: Btf, what?: string | number, options: ToCOptions = {}): string {
+  checkKnownOptions(options, OPTIONS)
+  const { deep = false } = options
   if (typeof deep !== 'boolean') throw new TypeError(`deep must be true or false, not ${typeof deep}`)
   const types = new Types(btf)
   const text = new CText(types)
