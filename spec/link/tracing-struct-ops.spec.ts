@@ -50,6 +50,7 @@ describe('attachStructOps', () => {
   /** Registers nothing yet: that is what the link does. */
   const set = (fd: number, entry: Buffer) => {
     const calls = new ElementCalls(fd, 4, entry.length, { description: 'the congestion control' })
+    calls.view.setUint32(calls.keyAt, 0, true)
     new Uint8Array(calls.view.buffer, calls.view.byteOffset).set(entry, calls.valueAt)
     calls.update(uapi.BPF_ANY)
     calls.close()
