@@ -1,5 +1,6 @@
+import { LITTLE } from '../asm/decode'
 import { type Btf, BtfError, type BtfMember } from '../btf'
-import { SHN_UNDEF } from '../elf-file/tables'
+import { type Relocation, SHN_UNDEF } from '../elf-file/tables'
 import type { MapType } from '../map'
 import { mapTypeLabel } from '../map/attributes'
 import type { ObjectMap } from './description'
@@ -7,6 +8,7 @@ import type { ObjectFunctions } from './functions'
 import type { PlacedMap } from './legacy-maps'
 import { flagsOf, isOuter } from './map-shape'
 import type { ObjectFile, ObjectSection } from './object-file'
+import { TEXT } from './programs'
 
 /** The section of maps that are described by the types of their variables. */
 export const MAPS_SECTION = '.maps'
@@ -203,27 +205,52 @@ function readValues({ file, section, from, to, map, names, functions }: Values):
   const values: (string | undefined)[] = []
   // What has no bytes in the file may be said to be of any length, and slots are counted by it.
   if (section.zeros) throw file.error(section.at, 'the maps in section .maps have no bytes in the file')
+  const bytes = file.bytes(section)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   for (const relocation of section.relocations) {
     const { offset, at } = relocation
     if (offset < from || offset >= to) continue
     const slot = (offset - from) / POINTER
     if (!Number.isInteger(slot))
       throw file.error(at, `a relocation at ${offset}, within a pointer of map '${map.name}'`)
+    if (offset + POINTER > bytes.length)
+      throw file.error(at, `a relocation at ${offset} of the ${bytes.length} bytes of ${section.name}`)
     const target = file.symbolOf(relocation)
     if (target.section === SHN_UNDEF) {
       throw file.error(at, `slot ${slot} of map '${map.name}' names '${target.name}', which is in another file`)
     }
-    const its =
-      map.type === 'PROG_ARRAY'
-        ? functions.holding(target.section, target.value)?.name
-        : target.section === section.index
-          ? names.get(target.value)
-          : undefined
-    if (its === undefined) {
-      const what = map.type === 'PROG_ARRAY' ? 'program' : 'map'
-      throw file.error(at, `slot ${slot} of map '${map.name}' names '${target.name}', which is no ${what}`)
+    // Of what is static the symbol is the section's, and what stands in the pointer's place tells where in it.
+    const place = target.value + Number(view.getBigInt64(offset, LITTLE))
+    const where = `slot ${slot} of map '${map.name}'`
+    if (map.type === 'PROG_ARRAY') values[slot] = programAt(functions, target.section, place, where, relocation)
+    else {
+      const its = target.section === section.index ? names.get(place) : undefined
+      if (its === undefined) throw file.error(at, `${where} names '${target.name}', which is no map`)
+      values[slot] = its
     }
-    values[slot] = its
   }
   return Array.from(values)
+}
+
+/** The program that begins at a place. Functions that are static, or in no section of a program's, are none. */
+function programAt(
+  functions: ObjectFunctions,
+  section: number,
+  place: number,
+  where: string,
+  { at }: Relocation,
+): string {
+  const { file } = functions
+  const its = functions.holding(section, place)
+  if (its === undefined || its.from !== place) {
+    throw file.error(
+      at,
+      `${where} names byte ${place} of section ${file.sections[section]?.name}, where no program begins`,
+    )
+  }
+  if (its.local) throw file.error(at, `${where} names '${its.name}', which is static: programs are not`)
+  if (its.section.name === TEXT) {
+    throw file.error(at, `${where} names '${its.name}', which is no program: SEC("xdp"), or the like, makes it one`)
+  }
+  return its.name
 }

@@ -50,7 +50,7 @@ export function readContents(file: ObjectFile): Contents {
     arena,
     globals: readGlobals(file, btf, arena === undefined ? data : [...data, arena]),
     functions,
-    programs: readPrograms(functions),
+    programs: readPrograms(functions, btf),
   }
   checkReferences(contents)
   return contents

@@ -51,9 +51,14 @@ export interface Room {
 
 /**
  * Puts a program and the functions that it needs one behind the other, each once, in the order in which they are first
- * named, and makes the calls meet. Errors: ElfError.
+ * named, and makes the calls meet; behind it those that it needs though no instruction names them. Errors: ElfError.
  */
-export function linkCode(functions: ObjectFunctions, entry: ObjectFunction, room: Room): LinkedCode {
+export function linkCode(
+  functions: ObjectFunctions,
+  entry: ObjectFunction,
+  room: Room,
+  also: readonly ObjectFunction[] = [],
+): LinkedCode {
   const { file } = functions
   const parts: Part[] = []
   const slots = new Map<ObjectFunction, number>()
@@ -80,6 +85,7 @@ export function linkCode(functions: ObjectFunctions, entry: ObjectFunction, room
     }
   }
   place(entry)
+  for (const each of also) place(each)
   for (let i = 0; i < parts.length; i++) {
     const { function: part, slot } = parts[i] as Part
     for (const found of scan(functions, part)) {

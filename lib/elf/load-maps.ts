@@ -1,18 +1,21 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { KernelError } from '../../syscalls/errno'
 import { bytes, type Codec } from '../codec'
 import { removePin } from '../handle/pin'
 import { ArrayMap, type BpfMap, MapMismatchError, type MapSpec, OuterMap } from '../map'
 import { MAP_FLAGS, permanentFlags } from '../map/attributes'
 import { readAttributes } from '../map/mismatch'
+import { nearest } from '../text/nearest'
 import { type ArenaData, settleArena } from './arena'
 import type { ObjectMap } from './description'
 import type { DataSection } from './globals'
 import type { LoadOptions } from './load-options'
+import { isOuter } from './map-shape'
 import { specOfMap } from './map-spec'
 import { checkPinFolder, makePinFolder } from './pin-folder'
 import type { StructOpsLoading } from './struct-ops-load'
-import type { Undo } from './undo'
+import { Undo } from './undo'
 
 /** What maps are made with. */
 export interface MapMaking {
@@ -40,16 +43,38 @@ export interface MadeMap {
 
 const DEFAULT_PINS = '/sys/fs/bpf'
 
+/** How often maps are made again because another process was faster at pinning one by its name. */
+const MOST_RACES = 64
+
 /** Makes all maps of an object, or takes those that exist; what variables begin with is in them, and slots are filled. */
 export function makeMaps(making: MapMaking): Map<string, MadeMap> {
   const { pins = DEFAULT_PINS, maps: given } = making.options
   if (making.maps.some(({ name, autocreate, pinning }) => autocreate && pinning === 'by-name' && !given?.[name])) {
     checkPinFolder(pins)
   }
+  for (let races = 0; ; races++) {
+    const undo = new Undo()
+    try {
+      const made = makeAll(making, undo)
+      making.undo.take(undo)
+      return made
+    } catch (error) {
+      const why = error instanceof LostRace ? error.cause : error
+      undo.runAfter(why)
+      if (!(error instanceof LostRace) || races === MOST_RACES) throw why
+      // What it has pinned by now stays, and is found in the next round: others may have found it as well.
+    }
+  }
+}
+
+/** Between looking for a pin and making it, or opening it, somebody else was there. */
+class LostRace extends Error {}
+
+function makeAll(making: MapMaking, undo: Undo): Map<string, MadeMap> {
   const made = new Map<string, MadeMap>()
   for (const each of making.maps) {
     if (!each.autocreate) continue
-    const one = takeOrMake(each, making)
+    const one = takeOrMake(each, making, undo)
     made.set(each.name, one)
     settleArena(one.map, one.fresh, making.arena?.map === each ? making.arena : undefined)
     if (one.fresh)
@@ -62,18 +87,24 @@ export function makeMaps(making: MapMaking): Map<string, MadeMap> {
     const outer = made.get(each.name)
     if (outer?.fresh === true && outer.map instanceof OuterMap) fillSlots(each, outer.map, made, making)
   }
-  // Last: a pin is for others to see, and they shall see it filled.
-  for (const each of making.maps) {
+  // Last: a pin is for others to see, and they shall see it filled. And outer maps behind all others: who finds one finds
+  // what is in it too.
+  const [outers, others] = partition(making.maps, ({ type }) => isOuter(type))
+  for (const each of [...others, ...outers]) {
     const its = made.get(each.name)
     if (its?.fresh === true && each.pinning === 'by-name') pinByName(its.map, each, making)
   }
   return made
 }
 
-function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
+function partition<T>(all: readonly T[], test: (each: T) => boolean): [those: T[], others: T[]] {
+  return [all.filter(test), all.filter((each) => !test(each))]
+}
+
+function takeOrMake(description: ObjectMap, making: MapMaking, undo: Undo): MadeMap {
   const { name } = description
   const struct = making.structOps.make(description, making.btfFd)
-  if (struct !== undefined) return { map: making.undo.own(struct), fresh: true, given: false }
+  if (struct !== undefined) return { map: undo.own(struct), fresh: true, given: false }
   checkOpenEnds(description)
   const given = making.options.maps?.[name]
   const spec = specOf(description, making)
@@ -84,12 +115,43 @@ function takeOrMake(description: ObjectMap, making: MapMaking): MadeMap {
   if (description.pinning === 'by-name') {
     const path = pinPath(name, making.options)
     if (existsSync(path)) {
-      const map = making.undo.own(spec.fromPin(path))
+      const map = undo.own(racing('ENOENT', () => spec.fromPin(path)))
       checkAlike(`the map pinned at ${path}`, spec, map)
       return { map, fresh: false, given: false }
     }
   }
-  return { map: making.undo.own(spec.create()), fresh: true, given: false }
+  return { map: undo.own(create(spec, description, making)), fresh: true, given: false }
+}
+
+/** Says of an error with this code that another process was faster. */
+function racing<T>(code: string, run: () => T): T {
+  try {
+    return run()
+  } catch (cause) {
+    if (cause instanceof KernelError && cause.code === code) throw new LostRace('', { cause })
+    throw cause
+  }
+}
+
+/**
+ * Types say what keys and values are, and are not needed: where the kernel refuses a map with them (a key of an array that
+ * is an enum, of an LPM trie that is no struct; sizes that were changed since), it is made without, as libbpf has it.
+ */
+function create(spec: MapSpec, description: ObjectMap, making: MapMaking): BpfMap {
+  try {
+    return spec.create()
+  } catch (error) {
+    if (making.btfFd === undefined || !(error instanceof KernelError) || /^(EPERM|ENOMEM)$/.test(error.code))
+      throw error
+    let map: BpfMap
+    try {
+      map = specOf(description, { ...making, btfFd: undefined }).create()
+    } catch {
+      // Not for its types, then.
+      throw error
+    }
+    return map
+  }
 }
 
 /**
@@ -173,19 +235,26 @@ function fillSlots(
   { name, values, type, keySize, key, keyType }: ObjectMap,
   outer: OuterMap<unknown, BpfMap>,
   made: ReadonlyMap<string, MadeMap>,
-  { codecOf }: MapMaking,
+  { codecOf, maps }: MapMaking,
 ): void {
   const rows: [unknown, BpfMap][] = []
   for (const [slot, inner] of values.entries()) {
     if (inner === undefined) continue
     const its = made.get(inner)
-    if (its === undefined) throw new TypeError(`map '${name}' holds map '${inner}', which was not to be created`)
+    if (its === undefined) throw new TypeError(`map '${name}' holds map '${inner}', ${whyMissing(inner, maps)}`)
     if (keySize !== 4) throw new RangeError(`map '${name}': slots of a ${type} are numbered by 4 bytes, not ${keySize}`)
     // As the map's own codec reads the number.
     const number = (key ?? codecOf(keyType, keySize)).read(new DataView(new Uint32Array([slot]).buffer), 0)
     rows.push([type === 'ARRAY_OF_MAPS' ? slot : number, its.map])
   }
   if (rows.length > 0) outer.setMany(rows)
+}
+
+function whyMissing(name: string, maps: readonly ObjectMap[]): string {
+  const names = maps.map((map) => map.name)
+  if (names.includes(name)) return 'which was not to be created'
+  const near = nearest(name, names)
+  return `which the object has not got${near === undefined ? '' : `: did you mean '${near}'?`}`
 }
 
 function pinPath(name: string, { pins = DEFAULT_PINS }: LoadOptions): string {
@@ -195,7 +264,10 @@ function pinPath(name: string, { pins = DEFAULT_PINS }: LoadOptions): string {
 
 function pinByName(map: BpfMap, { name }: ObjectMap, { options, undo }: MapMaking): void {
   const path = pinPath(name, options)
-  makePinFolder(dirname(path), undo)
-  map.pin(path)
+  // Whoever made the folder may have taken it away again.
+  racing('ENOENT', () => {
+    makePinFolder(dirname(path), undo)
+    racing('EEXIST', () => map.pin(path))
+  })
   undo.add(() => removePin(path))
 }

@@ -1,10 +1,12 @@
 import { basename } from 'node:path'
+import { KernelError } from '../../syscalls/errno'
 import { Btf } from '../btf'
 import { type PoisonedInstruction, type Relocator, relocator } from '../co-re'
 import { KIND_WORDS } from '../co-re/kinds'
 import { Handle } from '../handle/handle'
 import { ProgArray } from '../map'
 import { type MissingInKernel, Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
+import { nearest } from '../text/nearest'
 import { codecOf, declaredIn } from './codecs'
 import { type Contents, mapAt } from './contents'
 import type { ObjectProgram } from './description'
@@ -31,23 +33,30 @@ export interface Parts {
 /** Makes all that an object describes, or nothing. */
 export function loadContents(contents: Contents, license: string, options: LoadOptions): Parts {
   checkLoadOptions(options, contents)
-  checkPrograms(contents.programs)
+  checkPrograms(contents)
   const undo = new Undo()
+  const loader = new Loader(contents, license, options, undo)
   try {
-    return new Loader(contents, license, options, undo).run()
+    return loader.run()
   } catch (error) {
     undo.runAfter(error)
+    // It may be because of the types that it had to go on without.
+    if (error instanceof Error && error.cause === undefined && loader.btfRefusal) error.cause = loader.btfRefusal
     throw error
   }
 }
 
 /** What can be told before anything is made. Throws TypeError. */
-function checkPrograms(programs: readonly PlacedProgram[]): void {
+function checkPrograms({ programs, maps }: Contents): void {
   for (const { program } of programs) {
     const { name, section, type, autoload } = program
     if (!autoload || type !== undefined) continue
     const way = `set programs.${name}.type, or programs.${name}.autoload = false`
     throw new TypeError(`program '${name}' is in section '${section}', which tells no program type: ${way}`)
+  }
+  for (const { map } of maps) {
+    if (map.type !== 'PROG_ARRAY' || !map.autocreate) continue
+    for (const name of map.values) if (name !== undefined) checkProgramName(map.name, name, programs)
   }
 }
 
@@ -58,6 +67,8 @@ class Loader {
   readonly #undo: Undo
   readonly #externs: Externs
   #relocator: Relocator | undefined
+  /** Why the kernel has not got the object's types. */
+  btfRefusal: KernelError | undefined
 
   constructor(contents: Contents, license: string, options: LoadOptions, undo: Undo) {
     this.#contents = contents
@@ -70,7 +81,7 @@ class Loader {
   run(): Parts {
     const { maps, data, arena } = this.#contents
     const structOps = new StructOpsLoading(this.#contents, this.#options, this.#undo)
-    const btf = this.#loadBtf()
+    const btf = this.#loadBtf(structOps)
     const made = makeMaps({
       maps: maps.map(({ map }) => map),
       data,
@@ -91,19 +102,26 @@ class Loader {
       programs.set(program.name, this.#undo.own(this.#load({ ...placed, program }, made, btf)))
     }
     this.#bindConstants(made, programs)
-    this.#fillProgramArrays(made, programs)
     structOps.fill(programs)
     structOps.close()
     this.#externs.close()
+    // Last: of one that was there before, others run what is in it.
+    this.#fillProgramArrays(made, programs)
     return { maps: made, programs, btf }
   }
 
-  #loadBtf(): Handle | undefined {
+  /** Most can do without, and does where the kernel refuses it: not structs of functions. */
+  #loadBtf(structOps: StructOpsLoading): Handle | undefined {
     const { btf, file } = this.#contents
     if (btf === undefined) return undefined
     const description = `BTF of ${file.path}`
-    const fd = loadObjectBtf(file, btf, description)
-    return this.#undo.own(new Handle(fd, description))
+    try {
+      return this.#undo.own(new Handle(loadObjectBtf(file, btf, description), description))
+    } catch (error) {
+      if (!(error instanceof KernelError) || /^(EPERM|ENOMEM)$/.test(error.code) || structOps.any) throw error
+      this.btfRefusal = error
+      return undefined
+    }
   }
 
   #load(placed: PlacedProgram, made: ReadonlyMap<string, MadeMap>, btf: Handle | undefined): Program {
@@ -162,9 +180,8 @@ class Loader {
       )
     }
     const map = made.get(its.map.name)?.map
-    if (map === undefined) {
-      throw new TypeError(`program '${program.name}' uses map '${its.map.name}', which was not to be created`)
-    }
+    // Only where it is reached: programs may choose, by a constant, between maps of which a kernel has but one.
+    if (map === undefined) return { poison: { what: `map '${its.map.name}'`, reason: 'was not to be created' } }
     return isData ? { mapValue: map.fd, offset } : { map: map.fd }
   }
 
@@ -179,10 +196,11 @@ class Loader {
     }
   }
 
+  /** Also one that is pinned or given: tail calls through it shall not go on to programs that were loaded before. */
   #fillProgramArrays(made: ReadonlyMap<string, MadeMap>, programs: ReadonlyMap<string, Program>): void {
     for (const { map } of this.#contents.maps) {
       const its = made.get(map.name)
-      if (its?.fresh !== true || !(its.map instanceof ProgArray)) continue
+      if (!(its?.map instanceof ProgArray)) continue
       const rows = map.values.flatMap((name, slot): [number, Program][] => {
         const program = name === undefined ? undefined : programs.get(name)
         // One that is not to be loaded leaves its slot empty: a tail call to it goes on behind the call.
@@ -191,6 +209,14 @@ class Loader {
       if (rows.length > 0) its.map.setMany(rows)
     }
   }
+}
+
+function checkProgramName(map: string, name: string, programs: readonly PlacedProgram[]): void {
+  const names = programs.map(({ program }) => program.name)
+  if (names.includes(name)) return
+  const near = nearest(name, names)
+  const did = near === undefined ? '' : `: did you mean '${near}'?`
+  throw new TypeError(`map '${map}' holds program '${name}', which the object has not got${did}`)
 }
 
 function inWords({ slot, kind, what, reason }: PoisonedInstruction): MissingInKernel {

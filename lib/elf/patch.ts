@@ -6,7 +6,7 @@ import {
 } from '../../syscalls/uapi-prog'
 import { LITTLE, readInsn, writeConstant, writeInsn } from '../asm/decode'
 import { SLOT } from './functions'
-import { CALL } from './link-code'
+import { CALL, LD_IMM64 } from './link-code'
 
 /** What takes the place of a reference, once it is known. */
 export type Resolved =
@@ -17,7 +17,7 @@ export type Resolved =
   | { readonly kernelVariable: number; readonly moduleFd: number }
   /** A function of the kernel's, by its BTF id; in a module by the place of its BTF in the fd array. */
   | { readonly kernelFunction: number; readonly place: number }
-  /** A function that is not there: the verifier refuses it where it is reached, and is told what it was. */
+  /** A function, or a map, that is not there: the verifier refuses it where it is reached, and is told what it was. */
   | { readonly poison: { readonly what: string; readonly reason: string } }
 
 /** Nobody's helper, as libbpf marks a call of a weak function that the kernel has not got. */
@@ -36,7 +36,12 @@ export function fillIn(view: DataView, slot: number, resolved: Resolved): void {
     const { kernelFunction, place } = resolved
     const insn = readInsn(view, at)
     writeInsn(view, at, { ...insn, src: BPF_PSEUDO_KFUNC_CALL, off: place, imm: kernelFunction })
-  } else writeInsn(view, at, { code: CALL, dst: 0, src: 0, off: 0, imm: POISONED_CALL })
+  } else {
+    const wide = view.getUint8(at) === LD_IMM64
+    for (const each of wide ? [at, at + SLOT] : [at]) {
+      writeInsn(view, each, { code: CALL, dst: 0, src: 0, off: 0, imm: POISONED_CALL })
+    }
+  }
 }
 
 /** The load of a 64-bit constant, by its halves. */

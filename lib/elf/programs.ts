@@ -1,3 +1,4 @@
+import type { Btf } from '../btf'
 import type { ObjectProgram } from './description'
 import type { ObjectFunction, ObjectFunctions } from './functions'
 import { type LinkedCode, linkCode, MOST_SLOTS } from './link-code'
@@ -17,13 +18,40 @@ export const TEXT = '.text'
  * The programs of an object: its global functions outside of .text. Static ones are called by others, wherever they are
  * (the same rule as bpf_object__add_programs of libbpf, which refuses static ones instead). Errors: ElfError.
  */
-export function readPrograms(functions: ObjectFunctions): PlacedProgram[] {
+export function readPrograms(functions: ObjectFunctions, btf: Btf | undefined): PlacedProgram[] {
   const outside = functions.all.filter(({ section, local }) => section.name !== TEXT && !local)
   const room = { slots: MOST_SLOTS }
+  const callbacks = exceptionCallbacks(functions, btf)
   return outside.map((entry) => {
-    const linked = linkCode(functions, entry, room)
+    const linked = linkCode(functions, entry, room, callbacks.get(entry.name))
     return { program: describe(entry, linked), function: entry, linked }
   })
+}
+
+/** __exception_cb(name) of the kernel's bpf_experimental.h */
+const EXCEPTION_CALLBACK = 'exception_callback:'
+
+/** What the programs are left through by bpf_throw, by their names: it is told by a tag, and no instruction names it. */
+function exceptionCallbacks(functions: ObjectFunctions, btf: Btf | undefined): Map<string, [ObjectFunction]> {
+  const found = new Map<string, [ObjectFunction]>()
+  const { file } = functions
+  const section = file.section('.BTF')
+  if (btf === undefined || section === undefined) return found
+  if (!Buffer.from(file.bytes(section)).includes(EXCEPTION_CALLBACK)) return found
+  for (const tag of btf.types()) {
+    if (tag.kind !== 'decl_tag' || !tag.name.startsWith(EXCEPTION_CALLBACK)) continue
+    const program = btf.type(tag.type)
+    const name = tag.name.slice(EXCEPTION_CALLBACK.length)
+    const callback = functions.all.find((each) => each.name === name)
+    if (callback === undefined) {
+      throw file.error(
+        section.at,
+        `the exception callback of '${program.name}' is '${name}', which is no function here`,
+      )
+    }
+    found.set(program.name, [callback])
+  }
+  return found
 }
 
 function describe({ name, section }: ObjectFunction, { bytes }: LinkedCode): ObjectProgram {

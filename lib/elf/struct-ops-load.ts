@@ -49,6 +49,11 @@ export class StructOpsLoading {
     }
   }
 
+  /** Whether there are any that are to be made. */
+  get any(): boolean {
+    return this.#plans.size > 0
+  }
+
   /** Whether a program is to be loaded: of these, what a map that is made has, or what was told a place of its own. */
   loads({ name, type, autoload, attachTo }: ObjectProgram): boolean {
     if (type !== 'struct_ops') return autoload

@@ -13,6 +13,11 @@ export class Undo {
     return made
   }
 
+  /** Takes over what another remembers. */
+  take(other: Undo): void {
+    this.#steps.push(...other.#steps.splice(0))
+  }
+
   /** Takes everything back, from the last on; all is tried. What fails is told beside the error that it is done for. */
   runAfter(cause: unknown): void {
     const errors: unknown[] = []

@@ -82,6 +82,7 @@ function missingAt(
 }
 
 function missingCause({ slot, what, reason }: MissingInKernel): string {
+  if (/^map /.test(what)) return `instruction ${slot} uses ${what}, which ${reason}: only what is not reached may do so`
   const guard = /^function /.test(what)
     ? 'bpf_ksym_exists'
     : /::/.test(what)
