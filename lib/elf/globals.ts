@@ -1,8 +1,9 @@
-import { inspect } from 'node:util'
+import { type InspectOptions, inspect } from 'node:util'
 import type { Btf } from '../btf'
 import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
-import { type ElfSymbol, STT_SECTION } from '../elf-file/tables'
+import { type ElfSymbol, STB_LOCAL, STT_SECTION } from '../elf-file/tables'
+import { ClosedError } from '../handle/handle'
 import { codecOf } from './codecs'
 import type { ObjectMap } from './description'
 import type { PlacedMap } from './legacy-maps'
@@ -106,9 +107,21 @@ export class Global<T = unknown> {
     return new Global<T>(this, codec === undefined ? this.#makeCodec : () => codec, memory)
   }
 
-  [inspect.custom](): string {
+  /** @internal "const limit = 5 (u32, .rodata+8)" */
+  words(options: InspectOptions = {}, where = ''): string {
+    let value: string
+    try {
+      value = ` = ${inspect(this.value, options)}`
+    } catch (error) {
+      if (!(error instanceof ClosedError)) throw error
+      value = ', closed'
+    }
     const kind = this.constant ? 'const ' : ''
-    return `${kind}${this.name} = ${inspect(this.value)} (${this.codec.name}, ${this.section}+${this.offset} of ${this.#memory.what})`
+    return `${kind}${this.name}${value} (${this.codec.name}, ${this.section}+${this.offset}${where})`
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return this.words(options, ` of ${this.#memory.what}`)
   }
 }
 
@@ -193,7 +206,7 @@ export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: re
     const types = variableTypes(btf, section.name)
     const memory: Memory = { what: file.path, bytes: () => data.bytes, readonly: undefined }
     for (const { name, value: offset, size } of variablesOf(file, section)) {
-      const typeId = types.get(name) ?? 0
+      const typeId = types(name, offset)
       const parts = { name, section: section.name, offset, size, typeId, constant }
       found.push(new Global<unknown>(parts, () => codecOf(btf, typeId, size), memory))
     }
@@ -201,20 +214,32 @@ export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: re
   return found
 }
 
-/** Whatever has a name and a size; what begins with .L are places of the compiler's. */
+/**
+ * Whatever has a name and a size; what begins with .L are places of the compiler's. Those that are static come first: of
+ * one name, the last is it.
+ */
 function variablesOf(file: ObjectFile, section: ObjectSection): ElfSymbol[] {
   return file
     .symbolsOf(section)
     .filter(({ kind, name, size }) => kind !== STT_SECTION && name !== '' && size > 0 && !name.startsWith('.L'))
+    .sort((a, b) => Number(b.binding === STB_LOCAL) - Number(a.binding === STB_LOCAL))
 }
 
-/** The types of a section's variables, by their names. */
-function variableTypes(btf: Btf | undefined, section: string): Map<string, number> {
-  const found = new Map<string, number>()
-  if (btf === undefined) return found
-  for (const { type } of btf.find(section, 'datasec')?.vars ?? []) {
-    const variable = btf.type(type)
-    if (variable.kind === 'var') found.set(variable.name, variable.type)
+/**
+ * The types of a section's variables, by their names; where linking has put several of one name there, by their places,
+ * which compilers leave open and linkers fill in. 0 where there is none.
+ */
+function variableTypes(btf: Btf | undefined, section: string): (name: string, offset: number) => number {
+  const found = new Map<string, { readonly type: number; readonly offset: number }[]>()
+  for (const { type, offset } of btf?.find(section, 'datasec')?.vars ?? []) {
+    const variable = (btf as Btf).type(type)
+    if (variable.kind !== 'var') continue
+    const same = found.get(variable.name)
+    if (same === undefined) found.set(variable.name, [{ type: variable.type, offset }])
+    else same.push({ type: variable.type, offset })
   }
-  return found
+  return (name, offset) => {
+    const all = found.get(name) ?? []
+    return (all.find((each) => each.offset === offset) ?? all.at(-1))?.type ?? 0
+  }
 }

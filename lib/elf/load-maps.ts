@@ -230,6 +230,14 @@ function fillSection(map: BpfMap, data: DataSection | undefined): void {
   if (data.constant) map.freeze()
 }
 
+/** The same of maps that were there before, where they are not to keep what they have. */
+export function replaceSlots(made: ReadonlyMap<string, MadeMap>, making: MapMaking): void {
+  for (const each of making.maps) {
+    const outer = made.get(each.name)
+    if (outer?.fresh === false && outer.map instanceof OuterMap) fillSlots(each, outer.map, made, making)
+  }
+}
+
 /** What the source puts into an outer map's slots: all in one batch, for one RCU grace period. */
 function fillSlots(
   { name, values, type, keySize, key, keyType }: ObjectMap,
@@ -247,7 +255,12 @@ function fillSlots(
     const number = (key ?? codecOf(keyType, keySize)).read(new DataView(new Uint32Array([slot]).buffer), 0)
     rows.push([type === 'ARRAY_OF_MAPS' ? slot : number, its.map])
   }
-  if (rows.length > 0) outer.setMany(rows)
+  try {
+    if (rows.length > 0) outer.setMany(rows)
+  } catch (error) {
+    if (error instanceof MapMismatchError) error.message = `map '${name}': ${error.message}`
+    throw error
+  }
 }
 
 function whyMissing(name: string, maps: readonly ObjectMap[]): string {

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+import { BpfMap } from '../map'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { nearest } from '../text/nearest'
 import type { Contents } from './contents'
@@ -9,6 +11,11 @@ export interface LoadOptions<S extends ObjectShape = ObjectShape> {
   readonly inner?: Partial<InnerOf<S>>
   /** Maps that exist, to be used in place of those of the object: by name. They stay the caller's. */
   readonly maps?: Partial<MapsOf<S>>
+  /**
+   * What becomes of maps of maps that exist already, pinned or given, and whose slots the source fills: 'keep' (the default)
+   * leaves the inner maps that are in them, 'replace' puts those of the source in their place, when all else is loaded.
+   */
+  readonly values?: 'keep' | 'replace'
   /** The folder of maps that are pinned by name, in a bpf file system; made with all folders that are missing on the way. '/sys/fs/bpf' where not given. */
   readonly pins?: string
   /** The verifier's log also of programs that it accepts, as `program.log`: see `ProgramOptions`. */
@@ -17,7 +24,14 @@ export interface LoadOptions<S extends ObjectShape = ObjectShape> {
   readonly kconfig?: Readonly<Record<string, number | bigint | string | boolean>>
 }
 
-const OPTIONS = optionNames<LoadOptions>({ inner: true, maps: true, pins: true, logLevel: true, kconfig: true })
+const OPTIONS = optionNames<LoadOptions>({
+  inner: true,
+  maps: true,
+  values: true,
+  pins: true,
+  logLevel: true,
+  kconfig: true,
+})
 
 /** Refuses names that the object has not got: what was meant would else be passed over in silence. Throws TypeError. */
 export function checkLoadOptions(options: LoadOptions, { maps }: Contents): void {
@@ -34,6 +48,13 @@ export function checkLoadOptions(options: LoadOptions, { maps }: Contents): void
       const hint = near === undefined ? `there are ${names.join(', ') || 'none'}` : `did you mean '${near}'?`
       throw new TypeError(`${option}: the object has no map '${name}': ${hint}`)
     }
+  }
+  for (const [name, map] of Object.entries(options.maps ?? {})) {
+    if (map !== undefined && !(map instanceof BpfMap))
+      throw new TypeError(`maps.${name} takes a map, not ${inspect(map, { depth: 0 })}`)
+  }
+  if (options.values !== undefined && !['keep', 'replace'].includes(options.values)) {
+    throw new TypeError(`values is 'keep' or 'replace', not ${inspect(options.values, { depth: 0 })}`)
   }
   if (options.pins !== undefined && typeof options.pins !== 'string')
     throw new TypeError('pins is the path of a folder')

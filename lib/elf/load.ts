@@ -1,19 +1,21 @@
 import { basename } from 'node:path'
+import { inspect } from 'node:util'
 import { KernelError } from '../../syscalls/errno'
 import { Btf } from '../btf'
 import { type PoisonedInstruction, type Relocator, relocator } from '../co-re'
 import { KIND_WORDS } from '../co-re/kinds'
 import { Handle } from '../handle/handle'
 import { ProgArray } from '../map'
+import { MAP_TYPES } from '../map/attributes'
 import { type MissingInKernel, Program, type ProgramBtf, type ProgramCode, type ProgramOptions } from '../program'
 import { nearest } from '../text/nearest'
 import { codecOf, declaredIn } from './codecs'
 import { type Contents, mapAt } from './contents'
-import type { ObjectProgram } from './description'
+import type { ObjectMap, ObjectProgram } from './description'
 import { Externs } from './externs'
 import type { Reference } from './link-code'
 import { loadObjectBtf } from './load-btf'
-import { type MadeMap, makeMaps } from './load-maps'
+import { type MadeMap, type MapMaking, makeMaps, replaceSlots } from './load-maps'
 import { checkLoadOptions, type LoadOptions } from './load-options'
 import { kernelName } from './map-spec'
 import { fillIn, type Resolved } from './patch'
@@ -48,8 +50,11 @@ export function loadContents(contents: Contents, license: string, options: LoadO
 
 /** What can be told before anything is made. Throws TypeError. */
 function checkPrograms({ programs, maps }: Contents): void {
+  for (const { map } of maps) checkMap(map)
   for (const { program } of programs) {
-    const { name, section, type, autoload } = program
+    const { name, section, type, autoload, autoattach } = program
+    checkBoolean(`program '${name}': autoload`, autoload)
+    checkBoolean(`program '${name}': autoattach`, autoattach)
     if (!autoload || type !== undefined) continue
     const way = `set programs.${name}.type, or programs.${name}.autoload = false`
     throw new TypeError(`program '${name}' is in section '${section}', which tells no program type: ${way}`)
@@ -82,7 +87,7 @@ class Loader {
     const { maps, data, arena } = this.#contents
     const structOps = new StructOpsLoading(this.#contents, this.#options, this.#undo)
     const btf = this.#loadBtf(structOps)
-    const made = makeMaps({
+    const making: MapMaking = {
       maps: maps.map(({ map }) => map),
       data,
       arena,
@@ -93,7 +98,8 @@ class Loader {
       structOps,
       codecOf: (type, size) => codecOf(this.#contents.btf, type, size),
       declared: (type) => declaredIn(this.#contents.btf, type),
-    })
+    }
+    const made = makeMaps(making)
     const programs = new Map<string, Program>()
     for (const placed of this.#contents.programs) {
       if (!structOps.loads(placed.program)) continue
@@ -106,6 +112,7 @@ class Loader {
     structOps.close()
     this.#externs.close()
     // Last: of one that was there before, others run what is in it.
+    if (this.#options.values === 'replace') replaceSlots(made, making)
     this.#fillProgramArrays(made, programs)
     return { maps: made, programs, btf }
   }
@@ -209,6 +216,22 @@ class Loader {
       if (rows.length > 0) its.map.setMany(rows)
     }
   }
+}
+
+/** What the descriptions may have been changed to, where nothing else would say a word of it. Throws TypeError. */
+function checkMap({ name, type, pinning, autocreate }: ObjectMap): void {
+  checkBoolean(`map '${name}': autocreate`, autocreate)
+  if (pinning !== 'none' && pinning !== 'by-name') {
+    throw new TypeError(`map '${name}': pinning is 'none' or 'by-name', not ${inspect(pinning, { depth: 0 })}`)
+  }
+  if (Object.hasOwn(MAP_TYPES, type)) return
+  const near = nearest(String(type), Object.keys(MAP_TYPES))
+  const did = near === undefined ? '' : `: did you mean '${near}'?`
+  throw new TypeError(`map '${name}': no type of maps is called ${inspect(type, { depth: 0 })}${did}`)
+}
+
+function checkBoolean(what: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new TypeError(`${what} is true or false, not ${inspect(value, { depth: 0 })}`)
 }
 
 function checkProgramName(map: string, name: string, programs: readonly PlacedProgram[]): void {

@@ -24,9 +24,12 @@ const OF_USDT = optionNames<{ pid?: number }>({ pid: true })
 export class Attachments implements Disposable {
   readonly links: Readonly<Record<string, Attachment>>
 
+  readonly #others: readonly string[]
+
   /** @internal */
-  constructor(links: Readonly<Record<string, Attachment>>) {
+  constructor(links: Readonly<Record<string, Attachment>>, others: readonly string[] = []) {
     this.links = links
+    this.#others = others
   }
 
   /** Ends all. May be called twice. */
@@ -41,6 +44,13 @@ export class Attachments implements Disposable {
   /** "Attachments of on_enter, on_exit" */
   toString(): string {
     return `Attachments of ${Object.keys(this.links).join(', ') || 'none'}`
+  }
+
+  /** A line for each, and one for those that say nowhere where they belong. */
+  [inspect.custom](): string {
+    const lines = Object.entries(this.links).map(([name, link]) => `  ${name}: ${link}`)
+    const others = this.#others.length === 0 ? [] : [`  left to attachXdp and the like: ${this.#others.join(', ')}`]
+    return [lines.length === 0 ? 'Attachments of none' : 'Attachments', ...lines, ...others].join('\n')
   }
 }
 
@@ -126,12 +136,14 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     if (this.#closed) throw new ClosedError(closedText(this.#contents.file.path))
     const undo = new Undo()
     const links: [string, Attachment][] = []
+    const others: string[] = []
     try {
       for (const { program: description } of this.#contents.programs) {
         const program = this.#parts.programs.get(description.name)
         if (program === undefined || !description.autoattach) continue
         const link = attachBySection(program, description, this.#usdt)
-        if (link !== undefined) links.push([description.name, undo.own(link)])
+        if (link === undefined) others.push(`${description.name} (${description.section})`)
+        else links.push([description.name, undo.own(link)])
       }
       for (const { map: description, ops } of this.#contents.structOps) {
         const map = this.#parts.maps.get(description.name)?.map
@@ -141,7 +153,7 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
       undo.runAfter(error)
       throw error
     }
-    const attached = new Attachments(dictionary(links))
+    const attached = new Attachments(dictionary(links), others)
     this.#attached.push(attached)
     return attached
   }
@@ -196,10 +208,11 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
   }
 
   [inspect.custom](): string {
-    if (this.#closed) return 'LoadedObject closed'
+    if (this.#closed) return `${this} closed`
     const programs = Array.from(this.#parts.programs.values(), (program) => `  ${program.description}`)
     const maps = Array.from(this.#parts.maps.values(), ({ map }) => `  ${map.description}`)
-    return ['LoadedObject', ...programs, ...maps].join('\n')
+    const variables = Object.values(this.globals).map((global) => `  ${global.words()}`)
+    return [`${this}`, ...programs, ...maps, ...variables].join('\n')
   }
 }
 

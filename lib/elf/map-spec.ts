@@ -63,7 +63,7 @@ const FAMILIES: Readonly<Partial<Record<MapType, (parts: Parts) => MapSpec>>> = 
 const WITH_BTF: ReadonlySet<MapType> = new Set<MapType>([
   ...(['HASH', 'ARRAY', 'PERCPU_HASH', 'PERCPU_ARRAY', 'LRU_HASH', 'LRU_PERCPU_HASH', 'LPM_TRIE'] as const),
   ...(['SK_STORAGE', 'INODE_STORAGE', 'TASK_STORAGE', 'CGRP_STORAGE', 'CGROUP_STORAGE'] as const),
-  'PERCPU_CGROUP_STORAGE',
+  ...(['PERCPU_CGROUP_STORAGE', 'BLOOM_FILTER'] as const),
 ])
 
 const RINGS: readonly MapType[] = ['RINGBUF', 'USER_RINGBUF']
@@ -147,8 +147,9 @@ function codecFor(what: 'key' | 'value', map: ObjectMap, size: number, { codecOf
 
 function btfOf({ type, keyType, valueType, maxEntries, name }: ObjectMap, fd: number | undefined): MapBtf | undefined {
   if (fd === undefined || valueType === 0 || !WITH_BTF.has(type)) return undefined
-  // A map of variables has no key, and its value is a section (array_map_check_btf).
-  if (keyType === 0 && !(type === 'ARRAY' && maxEntries === 1 && name.startsWith('.'))) return undefined
+  // A filter has no key; nor has a map of variables, and its value is a section (array_map_check_btf).
+  const keyless = type === 'BLOOM_FILTER' || (type === 'ARRAY' && maxEntries === 1 && name.startsWith('.'))
+  if (keyType === 0 && !keyless) return undefined
   return { fd, keyTypeId: keyType, valueTypeId: valueType }
 }
 

@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import type { Btf } from '../btf'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type Contents, readContents } from './contents'
+import type { ObjectMap } from './description'
 import { dictionary } from './dictionary'
 import { loadContents } from './load'
 import type { LoadOptions } from './load-options'
@@ -9,6 +10,7 @@ import { LoadedObject } from './loaded'
 import { readObjectFile } from './object-file'
 import type { ObjectGlobalsOf, ObjectMapsOf, ObjectProgramsOf, ObjectShape } from './shape'
 import { variables } from './variables'
+import { settle, wordsOfMap, wordsOfProgram } from './words'
 
 export interface OpenObjectOptions {
   /** What messages call bytes that come from no file: 'my_app.bpf.o'. */
@@ -46,16 +48,20 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
     this.version = contents.version
   }
 
+  readonly #wordsOfMap = (map: ObjectMap): string => wordsOfMap(map, this.#contents.btf)
+
   /** By name; those of variables by the name of their section. */
   get maps(): ObjectMapsOf<S> {
-    this.#maps ??= dictionary(this.#contents.maps.map(({ map }) => [map.name, map] as const)) as ObjectMapsOf<S>
+    this.#maps ??= dictionary(
+      this.#contents.maps.map(({ map }) => [map.name, settle(map, this.#wordsOfMap)] as const),
+    ) as ObjectMapsOf<S>
     return this.#maps
   }
 
   /** By name of the function. */
   get programs(): ObjectProgramsOf<S> {
     this.#programs ??= dictionary(
-      this.#contents.programs.map(({ program }) => [program.name, program] as const),
+      this.#contents.programs.map(({ program }) => [program.name, settle(program, wordsOfProgram)] as const),
     ) as ObjectProgramsOf<S>
     return this.#programs
   }
@@ -117,13 +123,15 @@ export class BpfObject<S extends ObjectShape = ObjectShape> {
   }
 
   [inspect.custom](): string {
-    const programs = this.#contents.programs.map(({ program: { name, section, type } }) => {
-      return `  program ${name}: ${type ?? 'of no type'} (${section})`
-    })
-    const maps = this.#contents.maps.map(({ map: { name, type, keySize, valueSize, maxEntries } }) => {
-      return `  map ${name}: ${type} ${keySize} → ${valueSize} bytes ×${maxEntries}`
-    })
-    return [`BpfObject ${this.path} (${this.license || 'no license'})`, ...programs, ...maps].join('\n')
+    const { programs, data } = this.#contents
+    const sections = new Set(data.map(({ section }) => section.name))
+    const maps = this.#contents.maps.filter(({ map }) => !sections.has(map.name))
+    return [
+      `BpfObject ${this.path} (${this.license || 'no license'})`,
+      ...programs.map(({ program }) => `  program ${program.name}: ${wordsOfProgram(program)}`),
+      ...maps.map(({ map }) => `  map ${map.name}: ${this.#wordsOfMap(map)}`),
+      ...Object.values(this.globals).map((global) => `  variable ${global.words()}`),
+    ].join('\n')
   }
 }
 

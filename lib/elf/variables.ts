@@ -1,12 +1,13 @@
 import { type InspectOptions, inspect } from 'node:util'
-import { dictionary } from './dictionary'
 import type { Global } from './globals'
 
-/** Shown as the plain object that it looks like. */
+/** Shown as a list: each tells its name itself. */
 const SHOWN = Object.freeze(
   Object.assign(Object.create(null), {
-    [inspect.custom](this: Readonly<Record<string, Global>>, _depth: number, options: InspectOptions): string {
-      return inspect(dictionary(Object.entries(this)), options)
+    [inspect.custom](this: Readonly<Record<string, Global>>, depth: number, options: InspectOptions): string {
+      const all = Object.values(this)
+      if (depth < 0) return `{ ${all.length} variables }`
+      return all.length === 0 ? '{}' : `{\n${all.map((each) => `  ${each.words(options)}`).join(',\n')}\n}`
     },
   }),
 )
@@ -14,7 +15,7 @@ const SHOWN = Object.freeze(
 /** Variables by name. To assign to one, where its value is meant, is a TypeError that says so. */
 export function variables(entries: readonly (readonly [string, Global])[]): Readonly<Record<string, Global>> {
   const found = Object.create(SHOWN)
-  // Of several files, each may have a static one of the same name: the last is it.
+  // Of several files, each may have a static one of the same name: the last is it, and what all files see before these.
   for (const [name, global] of new Map(entries)) {
     Object.defineProperty(found, name, {
       enumerable: true,

@@ -291,6 +291,8 @@ describe('BpfObject.load', function () {
     using own = ArrayMap.create({ value: u32, maxEntries: 4 })
     expect(errorOf(() => functions().load({ maps: { numbers: own } }))).to.include({ attribute: 'valueSize' })
     expect(errorOf(() => functions().load({ maps: { nombers: own } })).message).to.match(/did you mean 'numbers'/)
+    const none = errorOf(() => functions().load({ maps: { numbers: {} as never } }))
+    expect(none.message).to.equal('maps.numbers takes a map, not {}')
     using eight = functions().load()
     {
       using app = functions().load({ maps: { numbers: eight.maps.numbers as BpfMap } })

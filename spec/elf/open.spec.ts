@@ -72,6 +72,12 @@ describe('BpfObject.open', () => {
     expect(open('pinned').maps.pinned_array?.pinning).to.equal('by-name')
   })
 
+  it('has, of variables of one name that were linked together, the one that all files see', () => {
+    const { globals } = open('same')
+    expect([globals.state?.value, globals.seen?.value]).to.deep.equal([-5, 0n])
+    expect([globals.state?.codec.name, globals.seen?.codec.name]).to.deep.equal(['i32', 'u64'])
+  })
+
   it('describes inner maps, and what the source puts into slots', () => {
     const { maps } = open('values')
     expect(maps.by_index?.inner).to.deep.include({ type: 'ARRAY', keySize: 4, valueSize: 4, maxEntries: 2 })

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type BpfMap, openMap, ProgArray } from '../../lib'
+import { type BpfMap, type HashOfMaps, MapMismatchError, openMap, ProgArray } from '../../lib'
 import { type Abi, abi, setAbi } from '../../syscalls/abi'
 import { NR } from '../../syscalls/numbers'
 import { BPF_OBJ_PIN } from '../../syscalls/uapi'
@@ -11,6 +11,8 @@ import { useBpffs } from '../support/kernel'
 import { fixture, needsKernel, open, PACKET } from './kit'
 
 const EEXIST = 17
+
+type Outer = HashOfMaps<number, BpfMap>
 
 /** Does something before the n-th pin is made, or answers in the kernel's place. */
 function beforePin(n: number, run: () => unknown) {
@@ -70,9 +72,7 @@ describe('objects whose maps are pinned by name, when others load them too', fun
           expect([name, app.maps[name]?.id, theirs[name]]).to.deep.equal([name, pinned.id, pinned.id])
         }
         // What is in the outer map that both have is there for both.
-        using outer = openMap({ pin: join(pins, 'pinned_outer') }) as unknown as ReturnType<typeof openMap> & {
-          inners(): Iterable<[number, BpfMap]>
-        }
+        using outer = openMap({ pin: join(pins, 'pinned_outer') }) as unknown as Outer
         expect([...outer.inners()]).to.have.length(1)
       }
       expect(readdirSync(pins)).to.have.members(['pinned_outer', 'pinned_array'])
@@ -87,6 +87,34 @@ describe('objects whose maps are pinned by name, when others load them too', fun
     expect(errorOf(() => open('pinned').load({ pins }))).to.include({ code: 'EEXIST', command: 'BPF_OBJ_PIN' })
     expect(existsSync(pins)).to.equal(false)
     expect(readdirSync('/proc/self/fd').length).to.equal(fds)
+  })
+
+  it('keep the inner maps of an outer map that is there, unless told otherwise', () => {
+    const pins = join(bpffs.path, 'kept')
+    const inside = (map: BpfMap | undefined) => Array.from((map as Outer).inners(), ([key, { id }]) => [key, id])
+    using first = open('pinned').load({ pins })
+    const live = inside(first.maps.pinned_outer)
+    expect(live).to.deep.equal([[1, first.maps.none?.id]])
+    ;(first.maps.pinned_outer as Outer).set(5, first.maps.none as BpfMap)
+    {
+      using app = open('pinned').load({ pins })
+      expect(inside(app.maps.pinned_outer)).to.have.deep.members([...live, [5, first.maps.none?.id]])
+    }
+    using app = open('pinned').load({ pins, values: 'replace' })
+    expect(app.maps.none?.id).not.to.equal(first.maps.none?.id)
+    // What the source says nothing of stays.
+    expect(inside(first.maps.pinned_outer)).to.have.deep.members([
+      [1, app.maps.none?.id],
+      [5, first.maps.none?.id],
+    ])
+    // Not where the object does not come to be: other programs use it.
+    const odd = open('pinned')
+    if (odd.maps.pinned_array !== undefined) odd.maps.pinned_array.maxEntries = 7
+    expect(errorOf(() => odd.load({ pins, values: 'replace' }))).to.be.instanceOf(MapMismatchError)
+    expect(inside(first.maps.pinned_outer)).to.deep.include([1, app.maps.none?.id])
+    expect(errorOf(() => odd.load({ pins, values: 'new' as never })).message).to.equal(
+      "values is 'keep' or 'replace', not 'new'",
+    )
   })
 
   it('put their own programs into an array of programs that is there: tail calls go to the version that was loaded last', () => {

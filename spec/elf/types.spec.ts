@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import type { ArrayMap, ArrayOfMaps, LpmTrie, PerCpuArrayMap } from '../../lib'
-import { BpfObject, KernelError, u32 } from '../../lib'
+import { BpfObject, HashMap, KernelError, u32 } from '../../lib'
 import { errorOf } from '../support/error'
 import { bytesOf, needsKernel, open, PACKET } from './kit'
 
@@ -51,6 +51,7 @@ describe('types that the kernel refuses', () => {
 
   it('of the object as a whole are left out, and told where something then fails', () => {
     const object = BpfObject.open(misnamed('values'), { name: 'odd' })
+    using other = HashMap.create({ key: u32, value: u32, maxEntries: 1 })
     const fds = readdirSync('/proc/self/fd').length
     {
       using app = object.load()
@@ -58,7 +59,7 @@ describe('types that the kernel refuses', () => {
       expect(Object.values(app.maps).map((map) => map.info().btfId)).to.deep.equal(Object.keys(app.maps).map(() => 0))
     }
     // A failure that has nothing to do with it is told with it.
-    const error = errorOf(() => BpfObject.open(misnamed('choice')).load({ maps: { queue: 1 as never } }))
+    const error = errorOf(() => BpfObject.open(misnamed('choice')).load({ maps: { queue: other } }))
     expect((error.cause as Error).message).to.match(/^EINVAL: BPF_BTF_LOAD .*Invalid arg/)
     expect(readdirSync('/proc/self/fd').length).to.equal(fds)
   })
