@@ -2,7 +2,7 @@
 export { Btf, type BtfOptions, type ModuleBtf } from './btf'
 export { BtfBuilder } from './build/builder'
 export type { BtfDescription } from './build/description'
-export { type BtfValue, codecOf } from './codec'
+export { type BtfValue, type CodecOfOptions, codecOf } from './codec'
 export { BtfError } from './error'
 export {
   type BtfExt,

@@ -317,6 +317,48 @@ describe('codecs of BTF', () => {
       expect(refusal(holding(() => 1))).to.equal('BTF: struct outer.rows[].rest ends at 8, and the whole has 4 bytes')
     })
 
+    it('but for the open end of an event, where that is asked for', () => {
+      const image = new Image()
+      const [u32, u64] = [image.int('u32', 4), image.int('u64', 8)]
+      const rest = image.typedef('rest', image.array(u32, 0))
+      const event = image.struct('event', 16, [
+        ['at', u64, 0],
+        ['length', u32, 64],
+        ['rest', rest, 96],
+      ])
+      const fixed = image.add(kind.CONST, '', event)
+      image.struct('around', 24, [
+        ['event', event, 0],
+        ['more', u64, 128],
+      ])
+      image.struct('nothing_else', 0, [['rest', rest, 0]])
+      image.struct('two', 8, [
+        ['middle', rest, 0],
+        ['rest', rest, 64],
+      ])
+      const btf = Btf.parse(image.bytes())
+      const no = 'is an array of open length (or of 0 elements), and has no size'
+      expect(() => codecOf(btf, fixed)).to.throw(BtfError, `BTF: struct event.rest ${no}`)
+      const codec = codecOf(btf, fixed, { openEnd: true })
+      expect(codec).to.include({ size: 16, align: 8 })
+      expect(encode(codec, { at: 1n, length: 2 })).to.equal('01000000000000000200000000000000')
+      // A record that ends within the padding.
+      expect(codec.read(new DataView(new ArrayBuffer(13)), 0)).to.deep.equal({ at: 0n, length: 0 })
+      expectFailure(codec, { at: 1n, length: 2, rest: [] }, TypeError, 'rest: no such field in struct event')
+      // Not of what is in others, also when it has been read by itself.
+      for (const openEnd of [true, false]) {
+        expect(() => codecOf(btf, 'around', { openEnd })).to.throw(BtfError, `BTF: struct around.event.rest ${no}`)
+        expect(() => codecOf(btf, 'nothing_else', { openEnd })).to.throw(
+          BtfError,
+          `BTF: struct nothing_else.rest ${no}`,
+        )
+        expect(() => codecOf(btf, 'two', { openEnd })).to.throw(BtfError, `BTF: struct two.middle ${no}`)
+      }
+      expect(() => codecOf(btf, 'event', {})).to.throw(BtfError, `BTF: struct event.rest ${no}`)
+      expect(codecOf(btf, 'u32', { openEnd: true })).to.equal(codecOf(btf, 'u32'))
+      expect(() => codecOf(btf, 'event', { openend: true } as never)).to.throw(TypeError, "did you mean 'openEnd'?")
+    })
+
     it('names that no object could keep apart are refused', () => {
       const members =
         (...names: string[]) =>

@@ -1,11 +1,13 @@
 import { array, type Codec, cstring } from '../../codec'
 import { makeCodec } from '../../codec/make'
+import { checkKnownOptions, optionNames } from '../../text/known-options'
 import { Btf } from '../btf'
 import { BtfError } from '../error'
 import type { BtfArray, BtfDatasec, BtfInt, BtfKind, BtfStruct, BtfType, BtfUnion } from '../types'
 import { byteArray, isByte, isChar } from './arrays'
 import { LayoutOf, type Maker } from './layout'
 import { inNetworkOrder } from './network-order'
+import { openEnded } from './open-end'
 import { recordCodec } from './record'
 import { bitsCodec, enumCodec, floatCodec, intCodec, pointerCodec } from './scalar'
 
@@ -18,6 +20,16 @@ export type BtfValue =
   | Uint8Array
   | readonly BtfValue[]
   | { readonly [member: string]: BtfValue }
+
+export interface CodecOfOptions {
+  /**
+   * Of a struct that ends in an array of open length, `char path[]`, all but that array, which begins where the offset of
+   * its member says: for events, whose records are longer than the struct. Only of the type itself, not of what is in it.
+   */
+  readonly openEnd?: boolean
+}
+
+const OPTIONS = optionNames<CodecOfOptions>({ openEnd: true })
 
 /** What a name may mean, in this order: C has typedefs and basic types by their name alone. */
 const KINDS: readonly BtfKind[] = ['typedef', 'struct', 'union', 'enum', 'enum64', 'int', 'float', 'datasec', 'var']
@@ -51,16 +63,17 @@ const known = new WeakMap<Btf, Map<number, Codec<unknown>>>()
  * nothing checks it.
  *
  * Throws BtfError for what has no size that is always the same (void, functions, what is only declared, arrays of open
- * length) and for floats of other sizes than 4 and 8, and says which member it is; with code ENOENT where there is no type
- * of that name.
+ * length, but see `openEnd`) and for floats of other sizes than 4 and 8, and says which member it is; with code ENOENT where
+ * there is no type of that name.
  */
-export function codecOf<T = BtfValue>(btf: Btf, type: string | number): Codec<T> {
+export function codecOf<T = BtfValue>(btf: Btf, type: string | number, options: CodecOfOptions = {}): Codec<T> {
   if (!(btf instanceof Btf)) throw new TypeError('codecOf takes a Btf, and a name or an id of a type in it')
   if (typeof type !== 'string' && typeof type !== 'number') {
     throw new TypeError(`codecOf takes the name or the id of a type, not ${type === null ? 'null' : typeof type}`)
   }
+  checkKnownOptions(options, OPTIONS)
   const id = typeof type === 'number' ? type : idOf(btf, type)
-  return new CodecMaker(btf).make(id) as Codec<unknown> as Codec<T>
+  return new CodecMaker(btf).make(id, options.openEnd === true) as Codec<unknown> as Codec<T>
 }
 
 function idOf(btf: Btf, name: string): number {
@@ -87,8 +100,11 @@ class CodecMaker implements Maker {
     this.#known = its
   }
 
-  make(id: number): Codec<unknown> {
-    return this.codecAt(id, titleOf(this.btf, id))
+  make(id: number, openEnd: boolean): Codec<unknown> {
+    const path = titleOf(this.btf, id)
+    const open = openEnd ? openEnded(this.btf, this.btf.resolve(id)) : undefined
+    // Not among those that are known: within another type, it is refused.
+    return open === undefined ? this.codecAt(id, path) : this.#record(open.fixed, id, path)
   }
 
   codecAt(id: number, path: string): Codec<unknown> {
@@ -206,8 +222,11 @@ class CodecMaker implements Maker {
 
 /** How messages about a type begin. */
 function titleOf(btf: Btf, id: number): string {
-  const type: BtfType = btf.type(id)
-  if (type.kind === 'void') return 'the type'
+  // Refuses a circle.
+  btf.resolve(id)
+  let type: BtfType = btf.type(id)
+  while (type.kind === 'const' || type.kind === 'volatile' || type.kind === 'restrict') type = btf.type(type.type)
+  if (type.kind === 'void' || type.kind === 'fwd') return 'the type'
   const kind = type.kind === 'typedef' || type.kind === 'datasec' || type.kind === 'int' ? '' : `${type.kind} `
   return type.name === '' ? `${kind}#${id}` : `${kind}${type.name}`
 }

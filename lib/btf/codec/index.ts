@@ -1,1 +1,1 @@
-export { type BtfValue, codecOf } from './codec-of'
+export { type BtfValue, type CodecOfOptions, codecOf } from './codec-of'
