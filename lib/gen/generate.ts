@@ -1,7 +1,7 @@
 import { propertyName, typeName } from '../btf/print'
 import type { BpfObject } from '../elf'
 import { ANY_MAP, MAP_CLASSES } from './map-type'
-import { base64, importOf, indented, oneLine } from './module-text'
+import { base64, importOf, indented, LINE, oneLine, withParameters } from './module-text'
 import { ShapeText, type UntoldInner } from './shape-text'
 import { ValueTypes } from './value-types'
 
@@ -41,11 +41,12 @@ export function isTaken(name: string): boolean {
 export function generate(object: BpfObject, options: GenerateOptions): string {
   const { name } = options
   const types = new ValueTypes(object.btf)
-  const shape = new ShapeText(object, types)
+  const taken = [name, `${name}Shape`, ...OWN_NAMES]
+  const shape = new ShapeText(object, types, taken)
   for (const id of options.types) types.event(id, `type_${id}`, `Type ${id}`)
   const parameters = shape.untold.map(({ parameter }) => parameter)
   let lazy = false
-  types.settle([name, `${name}Shape`, ...OWN_NAMES, ...parameters], (type, size, align) => {
+  types.settle([...taken, ...parameters], (type, size, align) => {
     lazy = true
     const which = typeof type === 'number' ? type : `'${type}'`
     return `fromBtf(${which}, ${size}, ${align})`
@@ -59,14 +60,13 @@ export function generate(object: BpfObject, options: GenerateOptions): string {
     ...(lazy ? ['type Btf', 'type Codec', 'codecOf'] : []),
     ...['BpfObject', 'type LoadedObject', 'type LoadOptions'],
   ]
-  const { generics } = genericsOf(shape.untold)
   return `${[
     `// Made by \`ebpf-ts gen\` from ${oneLine(options.file)}. Do not change it: change the source, and make it again.`,
     [...nodeImports(options.source), importOf(imports, 'ebpf-ts')].join('\n'),
     ...types.declarations,
     [
       `/** What is in ${oneLine(options.file)}, by the names of its source. */`,
-      `export interface ${name}Shape${generics} {`,
+      withParameters(`export interface ${name}Shape`, parametersOf(shape.untold).declared, ' {'),
       ...indented(shape.lines()),
       '}',
     ].join('\n'),
@@ -76,15 +76,29 @@ export function generate(object: BpfObject, options: GenerateOptions): string {
   ].join('\n\n')}\n`
 }
 
-/** How the type parameters of a shape are declared and handed on; '' where it has none. */
-function genericsOf(untold: readonly UntoldInner[]) {
-  const list = (each: (parameter: string) => string) =>
-    untold.length === 0 ? '' : `<${untold.map(({ parameter }) => each(parameter)).join(', ')}>`
+/** How the type parameters of a shape are declared, with and without what they are by themselves, and handed on. */
+function parametersOf(untold: readonly UntoldInner[]) {
+  const names = untold.map(({ parameter }) => parameter)
   return {
-    generics: list((parameter) => `${parameter} extends ${ANY_MAP} = ${ANY_MAP}`),
-    bounds: list((parameter) => `${parameter} extends ${ANY_MAP}`),
-    given: list((parameter) => parameter),
+    declared: names.map((name) => `${name} extends ${ANY_MAP} = ${ANY_MAP}`),
+    bounds: names.map((name) => `${name} extends ${ANY_MAP}`),
+    given: names.length === 0 ? '' : `<${names.join(', ')}>`,
   }
+}
+
+/** `start<A, B>: Name<Shape>end`: what is too long for a line is laid out as formatters do. */
+function ofShape(
+  start: string,
+  parameters: readonly string[],
+  before: string,
+  shape: string,
+  end = '',
+  outside = 0,
+): string {
+  const flat = `${start}${parameters.length === 0 ? '' : `<${parameters.join(', ')}>`}${before}<`
+  const fits = (text: string) => outside + text.length <= LINE
+  if (!fits(`${flat}${shape}>${end}`) && fits(flat)) return `${flat}\n  ${shape}\n>${end}`
+  return withParameters(start, parameters, `${before}<${shape}>${end}`, outside)
 }
 
 function nodeImports(source: ObjectSource): string[] {
@@ -93,29 +107,27 @@ function nodeImports(source: ObjectSource): string[] {
 }
 
 function loaderText({ name, file, source }: GenerateOptions, untold: readonly UntoldInner[]): string[] {
-  const { generics, bounds, given } = genericsOf(untold)
+  const { declared, bounds, given } = parametersOf(untold)
   const shape = `${name}Shape${given}`
-  const from = 'bytes' in source ? `Buffer.from(OBJECT, 'base64'), { name: ${quoted(file)} }` : 'OBJECT'
   const options =
     untold.length === 0
       ? [`load(options?: LoadOptions<${shape}>): ${name} {`]
       : [
-          `load${bounds}(`,
+          withParameters('load', bounds, '(', 2),
           `  options: LoadOptions<${shape}> & {`,
-          `    readonly inner: { ${untold
-            .map(({ map, parameter }) => `readonly ${propertyName(map)}: MapSpec<${parameter}>`)
-            .join('; ')} }`,
+          ...indented(indented(innerText(untold))),
           '  },',
           `): ${name}${given} {`,
         ]
+  const type = ofShape(`export type ${name}`, declared, ' = LoadedObject', shape)
   return [
-    `/** ${oneLine(file)} in the kernel, and the owner of all that it has there. */\nexport type ${name}${generics} = LoadedObject<${shape}>`,
+    `/** ${oneLine(file)} in the kernel, and the owner of all that it has there. */\n${type}`,
     [
       `export const ${name} = {`,
       ...indented([
         '/** The object before it is loaded, for what is to be changed first: sizes, constants, programs that are left out. */',
-        `open${generics}(): BpfObject<${shape}> {`,
-        `  return BpfObject.open<${shape}>(${from})`,
+        ofShape('open', declared, '(): BpfObject', shape, ' {', 2),
+        ...indented(openText(`return BpfObject.open<${shape}>`, source, file)),
         '},',
         '',
         `/** Makes all of it in the kernel, or nothing: \`using app = ${name}.load()\`. The caller owns it. */`,
@@ -126,6 +138,24 @@ function loaderText({ name, file, source }: GenerateOptions, untold: readonly Un
       '}',
     ].join('\n'),
   ]
+}
+
+/** The member of the options that says what is in the outer maps. */
+function innerText(untold: readonly UntoldInner[]): string[] {
+  const members = untold.map(({ map, parameter }) => `readonly ${propertyName(map)}: MapSpec<${parameter}>`)
+  const line = `readonly inner: { ${members.join('; ')} }`
+  return 6 + line.length <= LINE ? [line] : ['readonly inner: {', ...indented(members), '}']
+}
+
+/** The call that opens the object. */
+function openText(start: string, source: ObjectSource, file: string): string[] {
+  if (!('bytes' in source)) return [`${start}(OBJECT)`]
+  const [bytes, name] = ["Buffer.from(OBJECT, 'base64')", `name: ${quoted(file)}`]
+  const line = `${start}(${bytes}, { ${name} })`
+  if (4 + line.length <= LINE) return [line]
+  const first = `${start}(${bytes}, {`
+  if (4 + first.length <= LINE) return [first, `  ${name},`, '})']
+  return [`${start}(`, `  ${bytes},`, `  { ${name} },`, ')']
 }
 
 /** The object itself, or where it is. */

@@ -20,6 +20,14 @@ export function importOf(names: Iterable<string>, from: string): string {
   return line.length <= LINE ? line : `import {\n${sorted.map((name) => `  ${name},\n`).join('')}} from '${from}'`
 }
 
+/** `start<A, B>behind`; parameters have lines of their own where the whole is too long for one, `outside` further in. */
+export function withParameters(start: string, parameters: readonly string[], behind: string, outside = 0): string {
+  if (parameters.length === 0) return `${start}${behind}`
+  const line = `${start}<${parameters.join(', ')}>${behind}`
+  if (outside + line.length <= LINE) return line
+  return `${start}<\n${parameters.map((each) => `  ${each},\n`).join('')}>${behind}`
+}
+
 const bare = (name: string) => name.replace(/^type /, '')
 
 /** By letters, a capital before its small one, and numbers by what they count: BpfObject, bool, u8, u16. */

@@ -1,5 +1,5 @@
 import type { Btf } from '../btf'
-import { comment, propertyName, typeName } from '../btf/print'
+import { comment, propertyName, typeName, typeNames, type UniqueNames } from '../btf/print'
 import type { BpfObject, Global, ObjectMap, ObjectProgram } from '../elf'
 import { hasEvents, isOuter } from '../elf/map-shape'
 import { ANY_MAP, classOfMap, namesIn, type TypeText, typeLines } from './map-type'
@@ -34,9 +34,12 @@ export class ShapeText {
   readonly #maps: Member[]
   readonly #programs: Member[]
   readonly #globals: Member[]
+  readonly #parameters: UniqueNames
 
-  constructor(object: BpfObject, types: ValueTypes) {
+  /** `taken` are the names that the module has for something else. */
+  constructor(object: BpfObject, types: ValueTypes, taken: Iterable<string>) {
     this.#btf = object.btf
+    this.#parameters = typeNames(taken)
     this.#types = types
     const maps = Object.values(object.maps)
     const data = maps.filter(({ name }) => DATA.test(name))
@@ -103,7 +106,8 @@ export class ShapeText {
   #innerOf({ inner, type }: ObjectMap, title: string): () => TypeText | string {
     if (inner !== undefined) return this.#typeOf(inner, `${title}_inner`)
     if (!isOuter(type)) return () => ANY_MAP
-    const parameter = typeName(`${title}_inner`)
+    // Other maps may be called the same but for capitals and underscores, and so may the object.
+    const parameter = this.#parameters.take(typeName(`${title}_inner`))
     this.untold.push({ map: title, parameter })
     return () => parameter
   }

@@ -7,7 +7,7 @@ import { bpftool, needsBpftool } from '../program/kit'
 import { ROOT } from '../support/built'
 import { mapIds, requireFeature, requireRoot } from '../support/kernel'
 import { moduleName, moduleOf, needsTypeScript, Project } from './kit'
-import type { FlowsModule, NamesModule, TutorialModule, ValuesModule } from './modules'
+import type { FlowsModule, NamesModule, OuterMapInnerModule, TutorialModule, ValuesModule } from './modules'
 
 const PACKET = new Uint8Array(14)
 /** What the program of flows.bpf.c counts a packet for. */
@@ -36,7 +36,7 @@ describe('a generated module, loaded', function () {
     needsTypeScript(this)
     needsBpftool(this)
     project = new Project()
-    const names = ['flows', 'names', 'values', 'tutorial'].map((name) => {
+    const names = ['flows', 'names', 'values', 'tutorial', 'outer_map_inner'].map((name) => {
       const path = join(ROOT, 'spec', 'fixtures', `${name}.bpf.o`)
       project.write(`${name}.ts`, moduleOf(path))
       return `${moduleName(path)}.ts`
@@ -103,6 +103,24 @@ describe('a generated module, loaded', function () {
     app.maps.outer_map.set(Uint8Array.of(42, 0, 0, 0), [[0, 77]])
     expect(app.programs.test_func.run({ data: PACKET }).retval).to.equal(77)
     expect(app.maps.outer_map.use(Uint8Array.of(42, 0, 0, 0), (inner) => inner.get(0))).to.equal(77)
+  })
+
+  it('takes them for each of several maps, also of one name but for its capitals', () => {
+    const { OuterMapInner } = project.load<OuterMapInnerModule>('outer_map_inner')
+    const { ArrayMap, HashMap, u32, u64 } = project.load<typeof Library>('node_modules/ebpf-ts')
+    const inner = {
+      outer: ArrayMap.spec({ value: u32, maxEntries: 1 }),
+      Outer: HashMap.spec({ key: u32, value: u64, maxEntries: 2 }),
+      outer_map: ArrayMap.spec({ value: u64, maxEntries: 3 }),
+    }
+    using app = OuterMapInner.load({ inner })
+    const key = Uint8Array.of(1, 0, 0, 0)
+    app.maps.outer.set(key, [[0, 2]])
+    app.maps.Outer.set(key, [[7, 3n]])
+    app.maps.outer_map.set(key, [[2, 4n]])
+    expect(app.maps.outer.use(key, (its) => its.get(0))).to.equal(2)
+    expect(app.maps.Outer.use(key, (its) => its.get(7))).to.equal(3n)
+    expect(app.maps.outer_map.use(key, (its) => its.get(2))).to.equal(4n)
   })
 
   it('has variables: constants before it is loaded, all others at any time', () => {

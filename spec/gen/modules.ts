@@ -85,6 +85,20 @@ export interface TutorialModule {
   }
 }
 
+export interface OuterMapInnerModule {
+  readonly OuterMapInner: {
+    load<A extends BpfMap, B extends BpfMap, C extends BpfMap>(options: {
+      inner: { outer: MapSpec<A>; Outer: MapSpec<B>; outer_map: MapSpec<C> }
+    }): LoadedObject<{
+      maps: {
+        outer: HashOfMaps<Uint8Array, A>
+        Outer: HashOfMaps<Uint8Array, B>
+        outer_map: HashOfMaps<Uint8Array, C>
+      }
+    }>
+  }
+}
+
 interface Everything {
   name: string
   huge: bigint

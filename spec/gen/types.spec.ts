@@ -38,6 +38,14 @@ describe('a generated module', function () {
     expect(moduleOf(fixture('flows'))).to.equal(readFileSync(join(__dirname, 'golden', 'flows.ts.txt'), 'utf8'))
   })
 
+  it('tells apart what its maps of maps hold, whatever they and the file are called', () => {
+    const text = moduleOf(fixture('outer_map_inner'))
+    expect(text).to.include('    outer: HashOfMaps<Uint8Array, OuterInner>\n')
+    expect(text).to.include('    Outer: HashOfMaps<Uint8Array, OuterInner2>\n')
+    expect(text).to.include('    outer_map: HashOfMaps<Uint8Array, OuterMapInner2>\n')
+    expect(text).to.include('> = LoadedObject<OuterMapInnerShape<OuterInner, OuterInner2, OuterMapInner2>>\n')
+  })
+
   it('is laid out as the formatter would, and passes the linter', function () {
     needsTypeScript(this)
     const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
