@@ -73,8 +73,8 @@ function typeCalled({ btf, path }: BpfObject, type: string): number {
   const [, keyword, name = type] = /^(struct|union|enum) (.+)$/.exec(type) ?? []
   const kinds = KINDS.filter((kind) => keyword === undefined || kind.startsWith(keyword))
   const found = kinds.map((kind) => btf.find(name, kind)).find((its) => its !== undefined) ?? btf.require(name)
-  // Refuses what has no values.
-  codecOf(btf, found.id)
+  // Refuses what has no values; a further type may be an event's.
+  codecOf(btf, found.id, { openEnd: true })
   return found.id
 }
 

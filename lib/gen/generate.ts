@@ -46,8 +46,10 @@ export function generate(object: BpfObject, options: GenerateOptions): string {
   for (const id of options.types) types.event(id, `type_${id}`, `Type ${id}`)
   const parameters = shape.untold.map(({ parameter }) => parameter)
   let lazy = false
-  types.settle([...taken, ...parameters], (type, size, align) => {
+  let openEnds = false
+  types.settle([...taken, ...parameters], (type, size, align, openEnd) => {
     lazy = true
+    openEnds ||= openEnd
     const which = typeof type === 'number' ? type : `'${type}'`
     return `fromBtf(${which}, ${size}, ${align})`
   })
@@ -71,7 +73,7 @@ export function generate(object: BpfObject, options: GenerateOptions): string {
       '}',
     ].join('\n'),
     ...loader,
-    ...(lazy ? [fromBtf(name)] : []),
+    ...(lazy ? [fromBtf(name, openEnds)] : []),
     objectText(options),
   ].join('\n\n')}\n`
 }
@@ -172,12 +174,12 @@ function quoted(text: string): string {
   return `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 }
 
-function fromBtf(name: string): string {
+function fromBtf(name: string, openEnds: boolean): string {
   return `/** Reads what the object's BTF alone describes, such as unions and bit fields: made when it is first used. */
 function fromBtf<T>(type: string | number, size: number, align: number): Codec<T> {
   let codec: Codec<T> | undefined
   const made = () => {
-    codec ??= codecOf<T>(${name}.open().btf as Btf, type)
+    codec ??= codecOf<T>(${name}.open().btf as Btf, type${openEnds ? ', { openEnd: true }' : ''})
     return codec
   }
   return {

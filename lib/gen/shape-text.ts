@@ -20,6 +20,9 @@ interface Member {
   readonly constant?: boolean
 }
 
+/** A type that has been asked for, or why there is none. */
+type Written = { readonly type: TypeOf } | { readonly why: string }
+
 /** Sections of variables: their maps hold the bytes of all of them. */
 const DATA = /^\.(data|bss|rodata)(\.|$)/
 
@@ -69,19 +72,23 @@ export class ShapeText {
   #map(map: ObjectMap): Member {
     const { name, type, maxEntries } = map
     const events = hasEvents(type) ? this.#record(map.valueType, `${name}_event`, `Event of ${name}`) : undefined
-    const its = this.#typeOf(map, name)
+    const notes: string[] = []
+    const its = this.#typeOf(map, name, notes)
     const about = () => {
       const pinned = map.pinning === 'by-name' ? ', pinned by its name' : ''
-      const carries = events === undefined ? '' : `; its events: ${events()}`
-      return `${type}${sizeOf(type, maxEntries)}${pinned}${carries}.`
+      const carries = events === undefined ? [] : [eventsOf(events)]
+      return `${[`${type}${sizeOf(type, maxEntries)}${pinned}`, ...carries, ...notes].join('; ')}.`
     }
     return { name, about, type: its }
   }
 
-  #typeOf(map: ObjectMap, title: string): () => TypeText | string {
+  /** `notes` gets why keys or values are bytes, though the object tells their type. */
+  #typeOf(map: ObjectMap, title: string, notes: string[], where = ''): () => TypeText | string {
     const types = new Map<string, () => TypeText | string>()
     const want = (what: 'key' | 'value'): TypeOf => {
       const [id, size] = what === 'key' ? [map.keyType, map.keySize] : [map.valueType, map.valueSize]
+      const why = this.#types.refusal(id)
+      if (why !== undefined) notes.push(`${what}s${where} are bytes: ${why}`)
       return this.#types.want(id, size, `${title}_${what}`, `${what === 'key' ? 'Key' : 'Value'} of ${title}`)
     }
     const note = (what: 'key' | 'value' | 'inner', type: () => TypeText | string) => {
@@ -92,7 +99,7 @@ export class ShapeText {
     classOfMap(map, {
       key: () => note('key', want('key')),
       value: () => note('value', want('value')),
-      inner: () => note('inner', this.#innerOf(map, title)),
+      inner: () => note('inner', this.#innerOf(map, title, notes)),
     })
     const settled = (what: string) => types.get(what)?.() ?? ''
     return () =>
@@ -103,8 +110,8 @@ export class ShapeText {
       })
   }
 
-  #innerOf({ inner, type }: ObjectMap, title: string): () => TypeText | string {
-    if (inner !== undefined) return this.#typeOf(inner, `${title}_inner`)
+  #innerOf({ inner, type }: ObjectMap, title: string, notes: string[]): () => TypeText | string {
+    if (inner !== undefined) return this.#typeOf(inner, `${title}_inner`, notes, ' of inner maps')
     if (!isOuter(type)) return () => ANY_MAP
     // Other maps may be called the same but for capitals and underscores, and so may the object.
     const parameter = this.#parameters.take(typeName(`${title}_inner`))
@@ -116,16 +123,28 @@ export class ShapeText {
     const type = this.#types.want(typeId, size, name, `Variable ${name}`)
     // The way to get a type into an object that no map and no variable is of: `struct event *unused`.
     const its = this.#btf === undefined || typeId === 0 ? undefined : this.#btf.resolve(typeId)
-    if (its?.kind === 'ptr') this.#record(its.type, `${name}_target`, `What ${name} points to`)
-    return { name, type, constant }
+    const target = its?.kind === 'ptr' ? this.#record(its.type, `${name}_target`, `What ${name} points to`) : undefined
+    const why = this.#types.refusal(typeId)
+    if (why !== undefined) return { name, about: () => `Bytes: ${why}.`, type, constant }
+    if (target === undefined || 'type' in target) return { name, type, constant }
+    return { name, about: () => `There is no type of what it points to: ${target.why}.`, type, constant }
   }
 
-  /** Writes a struct or union; of other types, such as the int of old perf event arrays, nothing is to be said. */
-  #record(type: number, name: string, about: string): TypeOf | undefined {
+  /**
+   * Writes a struct or union, or tells why it does not; of other types, such as the int of old perf event arrays, nothing is
+   * to be said.
+   */
+  #record(type: number, name: string, about: string): Written | undefined {
     if (this.#btf === undefined || type === 0) return undefined
     const { kind } = this.#btf.resolve(type)
-    return kind === 'struct' || kind === 'union' ? this.#types.event(type, name, about) : undefined
+    if (kind !== 'struct' && kind !== 'union' && kind !== 'fwd') return undefined
+    const its = this.#types.event(type, name, about)
+    return its === undefined ? { why: this.#types.eventRefusal(type) ?? '' } : { type: its }
   }
+}
+
+function eventsOf(events: Written): string {
+  return 'type' in events ? `its events: ${events.type()}` : `there is no type of its events: ${events.why}`
 }
 
 const CONSTANTS = '/** A readonly one is written through `open()`, before it is loaded. */'

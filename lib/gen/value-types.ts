@@ -1,5 +1,6 @@
 import type { Btf } from '../btf'
-import { BtfError, codecOf } from '../btf'
+import { BtfError, type CodecOfOptions, codecOf } from '../btf'
+import { openEnded } from '../btf/codec/open-end'
 import { type TypeScriptParts, typeScriptParts, usesName, type WantedType } from '../btf/print'
 
 /** What is read as bytes, as nothing more is known of it. */
@@ -7,6 +8,12 @@ export const BYTES = 'Uint8Array'
 
 /** A type that was asked for; what it is called is known when all have been. */
 export type TypeOf = () => string
+
+/** How to read a type of that name, or of that id: `openEnd` tells that it ends in an array of open length. */
+export type Otherwise = (type: string | number, size: number, align: number, openEnd: boolean) => string
+
+/** A record is as long as it is: it may go on where a struct ends. */
+const EVENT: CodecOfOptions = { openEnd: true }
 
 /** The types of keys, values, variables and events: asked for one by one, and written together, as they share structs. */
 export class ValueTypes {
@@ -23,21 +30,35 @@ export class ValueTypes {
    * (elf/codecs.ts): bytes, where the types say nothing of them, or something else.
    */
   want(type: number, size: number, name: string, about: string): TypeOf {
-    return this.#readable(type) === size ? this.#want(type, name, about) : () => BYTES
+    return this.#look(type).size === size ? this.#want(type, name, about) : () => BYTES
   }
 
-  /** A type as such; undefined where no codec reads it. */
+  /** A type as such, but for the array of open length that it may end in; undefined where no codec reads it. */
   event(type: number, name: string, about: string): TypeOf | undefined {
-    return this.#readable(type) === undefined ? undefined : this.#want(type, name, about)
+    return this.#look(type, EVENT).size === undefined ? undefined : this.#want(type, name, about)
+  }
+
+  /** Why nothing reads keys, values and variables of a type: 'struct event.path is ...'; undefined where that is not it. */
+  refusal(type: number): string | undefined {
+    return this.#look(type).reason
+  }
+
+  /** The same of events. */
+  eventRefusal(type: number): string | undefined {
+    return this.#look(type, EVENT).reason
   }
 
   /** Writes them. `otherwise` says how to read what the library's own codecs do not. */
-  settle(taken: Iterable<string>, otherwise: (name: string | number, size: number, align: number) => string): void {
+  settle(taken: Iterable<string>, otherwise: Otherwise): void {
     const btf = this.#btf
     if (btf === undefined) return
     this.#parts = typeScriptParts(btf, this.#wanted, {
       taken,
-      otherwise: ({ id, size }, name, align) => otherwise(nameOrId(btf, name, id), size, align),
+      otherwise: ({ id, size }, name, align) => {
+        return otherwise(nameOrId(btf, name, id), size, align, openEnded(btf, btf.resolve(id)) !== undefined)
+      },
+      // What has one is asked for as an event, or not at all.
+      openEnds: true,
     })
   }
 
@@ -57,13 +78,13 @@ export class ValueTypes {
     return () => this.#parts?.values[index]?.type ?? BYTES
   }
 
-  /** Bytes of what codecOf reads. */
-  #readable(type: number): number | undefined {
-    if (this.#btf === undefined || type === 0) return undefined
+  /** Bytes of what codecOf reads, or why it does not; neither where no type is told. */
+  #look(type: number, options: CodecOfOptions = {}): { readonly size?: number; readonly reason?: string } {
+    if (this.#btf === undefined || type === 0) return {}
     try {
-      return codecOf(this.#btf, type).size
+      return { size: codecOf(this.#btf, type, options).size }
     } catch (error) {
-      if (error instanceof BtfError) return undefined
+      if (error instanceof BtfError) return { reason: error.reason }
       throw error
     }
   }

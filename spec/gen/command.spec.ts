@@ -7,6 +7,7 @@ import { type RunResult, run } from '../support/run'
 import { moduleOf, needsTypeScript, Project } from './kit'
 
 const FLOWS = join(ROOT, 'spec', 'fixtures', 'flows.bpf.o')
+const OPEN_ENDS = join(ROOT, 'spec', 'fixtures', 'open_ends.bpf.o')
 
 /** The command, as npm runs it. */
 function ebpfTs(args: readonly string[], cwd = ROOT, without: readonly string[] = []): Promise<RunResult> {
@@ -39,6 +40,8 @@ describe('ebpf-ts gen', function () {
     expect(named.stdout).to.match(/^export const App = \{$/m)
     expect(named.stdout).to.match(/^export interface XdpMd \{$/m)
     expect(moduleOf(FLOWS)).not.to.match(/XdpMd/)
+    const open = await ebpfTs(['gen', OPEN_ENDS, '--type', 'struct opened', '--type', 'sampled'])
+    expect(open).to.deep.equal({ code: 0, stdout: moduleOf(OPEN_ENDS), stderr: '' })
   })
 
   for (const [ending, manifest] of [
@@ -93,6 +96,7 @@ describe('ebpf-ts gen', function () {
       [['gen', FLOWS, '--nmae', 'X'], 2, /'--nmae'/],
       [['gen', FLOWS, '--name', 'class'], 2, /'class' is no name of a type/],
       [['gen', FLOWS, '--name', 'HashMap'], 2, /HashMap is something else/],
+      [['gen', OPEN_ENDS, '--type', 'struct marked'], 1, /struct marked\.mark is an array of open length/],
       [['gen', FLOWS, '--type', 'struct stat'], 1, /did you mean 'stats'/],
       [['gen', 'nowhere.bpf.o'], 1, /ENOENT.*'nowhere\.bpf\.o'/],
       [['gen', folder], 1, /no regular file/],

@@ -7,7 +7,14 @@ import { bpftool, needsBpftool } from '../program/kit'
 import { ROOT } from '../support/built'
 import { mapIds, requireFeature, requireRoot } from '../support/kernel'
 import { moduleName, moduleOf, needsTypeScript, Project } from './kit'
-import type { FlowsModule, NamesModule, OuterMapInnerModule, TutorialModule, ValuesModule } from './modules'
+import type {
+  FlowsModule,
+  NamesModule,
+  OpenEndsModule,
+  OuterMapInnerModule,
+  TutorialModule,
+  ValuesModule,
+} from './modules'
 
 const PACKET = new Uint8Array(14)
 /** What the program of flows.bpf.c counts a packet for. */
@@ -36,7 +43,7 @@ describe('a generated module, loaded', function () {
     needsTypeScript(this)
     needsBpftool(this)
     project = new Project()
-    const names = ['flows', 'names', 'values', 'tutorial', 'outer_map_inner'].map((name) => {
+    const names = ['flows', 'names', 'values', 'tutorial', 'open_ends', 'outer_map_inner'].map((name) => {
       const path = join(ROOT, 'spec', 'fixtures', `${name}.bpf.o`)
       project.write(`${name}.ts`, moduleOf(path))
       return `${moduleName(path)}.ts`
@@ -162,6 +169,30 @@ describe('a generated module, loaded', function () {
     } finally {
       region.close()
     }
+  })
+
+  it('has codecs of events that end in an open array: of what is before it', () => {
+    const { OpenEnds, Opened, Sampled } = project.load<OpenEndsModule>('open_ends')
+    using app = OpenEnds.load()
+    expect(app.programs.open.run({ data: PACKET }).retval).to.equal(1)
+    const page = pageSize()
+    const region = mapFile(app.maps.opens.fd, 2 * page, PROT_READ, page)
+    try {
+      const length = new DataView(region.buffer).getUint32(page, true)
+      const record = new DataView(region.buffer, page + 8, length)
+      expect(Opened.read(record, 0)).to.deep.equal({ header: { time: 1n << 40n, pid: 7 }, flags: 3 })
+      // From the byte on that the comment tells.
+      expect(Buffer.from(new Uint8Array(region.buffer, page + 8, length).slice(20)).toString()).to.equal('/etc\0')
+    } finally {
+      region.close()
+    }
+    const sampled = new DataView(Uint8Array.of(0x21, 0x43, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8).buffer)
+    expect(Sampled.read(sampled, 0)).to.deep.equal({ kind: 1, cpu: 0x432 })
+    // A value has no room for the array, and is what its comment says.
+    const bytes = Uint8Array.from({ length: 24 }, (_, i) => i)
+    app.maps.last.set(bytes.slice(0, 16), bytes)
+    expect(app.maps.last.get(bytes.slice(0, 16))).to.deep.equal(bytes)
+    expect(app.globals.latest.value).to.deep.equal(new Uint8Array(24))
   })
 
   it('says what names it has, however they are: keywords, dots, bits, unions, pointers', function () {

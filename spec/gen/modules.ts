@@ -85,6 +85,16 @@ export interface TutorialModule {
   }
 }
 
+export interface OpenEndsModule {
+  readonly OpenEnds: Loader<{
+    maps: { opens: RingBuf; last: HashMap<Uint8Array, Uint8Array> }
+    programs: { open: Program }
+    globals: { latest: Uint8Array }
+  }>
+  readonly Opened: Codec<{ header: { time: bigint; pid: number }; flags: number }>
+  readonly Sampled: Codec<{ kind: number; cpu: number }>
+}
+
 export interface OuterMapInnerModule {
   readonly OuterMapInner: {
     load<A extends BpfMap, B extends BpfMap, C extends BpfMap>(options: {

@@ -38,6 +38,49 @@ describe('a generated module', function () {
     expect(moduleOf(fixture('flows'))).to.equal(readFileSync(join(__dirname, 'golden', 'flows.ts.txt'), 'utf8'))
   })
 
+  it('has events that end in an open array, but for that array', () => {
+    const text = moduleOf(fixture('open_ends'))
+    for (const said of [
+      '/** struct opened, 24 bytes; not read: its path, from byte 20 to the end of the record. */\n',
+      'export const Opened: StructCodec<Opened> = struct({ header: Header, flags: u32 })\n',
+      '/** struct sampled, 8 bytes; not read: its addresses, from byte 8 to the end of the record. */\n',
+      "export const Sampled: Codec<Sampled> = fromBtf('sampled', 8, 8)\n",
+      'open().btf as Btf, type, { openEnd: true })\n',
+      '/** struct answered_t, 4 bytes; not read: its data, from byte 4 to the end of the record. */\n',
+      'export const AnsweredT: StructCodec<AnsweredT> = struct({ code: u16, bytes: u16 })\n',
+      '/** RINGBUF of 4096 bytes; its events: Opened. */\n    opens: RingBuf\n',
+      '/** PERF_EVENT_ARRAY, one entry a CPU; its events: Sampled. */\n    samples: PerfEventArray\n',
+      '    unused_answer: bigint\n',
+    ]) {
+      expect(text).to.include(said)
+    }
+    expect(moduleOf(fixture('flows'))).not.to.include('openEnd')
+  })
+
+  it('says why there is no type of what it holds', () => {
+    const text = moduleOf(fixture('open_ends'))
+    const why = (what: string) => `struct ${what} is an array of open length (or of 0 elements), and has no size`
+    const declared = (what: string) => `the type is struct ${what}, which is only declared here, and has no size`
+    const [opened, marked] = [why('opened.path'), why('marked.mark')]
+    for (const [about, member] of [
+      [`RINGBUF of 4096 bytes; there is no type of its events: ${why('wrapped.opened.path')}`, 'wraps: RingBuf'],
+      [
+        `HASH, 4 entries; keys are bytes: ${marked}; values are bytes: ${opened}`,
+        'last: HashMap<Uint8Array, Uint8Array>',
+      ],
+      [
+        `HASH_OF_MAPS, 4 entries; keys are bytes: ${why('sampled.addresses')}; values of inner maps are bytes: ${opened}`,
+        'by_sample: HashOfMaps<Uint8Array, HashMap<number, Uint8Array>>',
+      ],
+      [`There is no type of what it points to: ${marked}`, 'unused_mark: bigint'],
+      [`There is no type of what it points to: ${declared('declared')}`, 'unused_declared: bigint'],
+      [`Bytes: ${opened}`, 'latest: Uint8Array'],
+    ]) {
+      expect(text).to.include(`    /** ${about}. */\n    ${member}\n`)
+    }
+    expect(moduleOf(fixture('inner'))).to.include(`entries; keys of inner maps are bytes: ${declared('flow')}. */`)
+  })
+
   it('tells apart what its maps of maps hold, whatever they and the file are called', () => {
     const text = moduleOf(fixture('outer_map_inner'))
     expect(text).to.include('    outer: HashOfMaps<Uint8Array, OuterInner>\n')

@@ -1,6 +1,7 @@
 import { isByte, isChar } from '../codec/arrays'
 import { kernelOwned } from '../codec/kernel-owned'
 import { inNetworkOrder } from '../codec/network-order'
+import { type OpenEnded, openEnded } from '../codec/open-end'
 import { BtfError } from '../error'
 import type { BtfArray, BtfDatasec, BtfEnum, BtfEnum64, BtfInt, BtfStruct, BtfType, BtfUnion } from '../types'
 import type { UniqueNames } from './identifiers'
@@ -38,6 +39,8 @@ export interface TextOptions {
   readonly taken?: Iterable<string>
   /** An expression for the codec of a type that the library's own codecs do not say. */
   readonly otherwise?: (type: BtfStruct | BtfUnion, name: string, align: number) => string
+  /** Writes structs that end in an array of open length without it, as codecOf reads them with `openEnd`. */
+  readonly openEnds?: boolean
 }
 
 interface Member extends ValueText {
@@ -75,12 +78,14 @@ export class TypeScriptText {
   readonly #types: Types
   readonly #names: UniqueNames
   readonly #otherwise: TextOptions['otherwise']
+  readonly #openEnds: boolean
   readonly #known = new Map<number, ValueText>()
 
-  constructor(types: Types, { taken = [], otherwise }: TextOptions = {}) {
+  constructor(types: Types, { taken = [], otherwise, openEnds = false }: TextOptions = {}) {
     this.#types = types
     this.#names = typeNames(taken)
     this.#otherwise = otherwise
+    this.#openEnds = openEnds
   }
 
   /** The value of a type, with what it needs declared. */
@@ -208,13 +213,16 @@ export class TypeScriptText {
   #record(type: BtfStruct | BtfUnion | BtfDatasec, name: string, path: string, hint: NameHint | undefined): ValueText {
     const nameless = name === '' && hint === undefined
     const title = name === '' ? (hint?.name ?? '') : name
-    const members = type.kind === 'datasec' ? this.#variables(type) : this.#members(type, path, title)
+    const open = this.#openEnds ? openEnded(this.#types.btf, type) : undefined
+    const members = type.kind === 'datasec' ? this.#variables(type) : this.#members(open?.fixed ?? type, path, title)
     const lines = members.list.map((member) => `${propertyName(member.name)}: ${member.type}`)
     const codec = this.#structCodec(type, members) ?? (nameless ? undefined : this.#otherCodec(type, title))
     if (nameless) return { type: lines.length === 0 ? 'Record<string, never>' : `{ ${lines.join('; ')} }`, codec }
     const own = this.#names.take(typeName(title))
     const what = name === '' ? hint?.about : `${type.kind === 'datasec' ? 'Section' : type.kind} ${name}`
-    const about = comment(`${what}, ${bytes(type.size)}${codec === undefined ? ': codecOf reads it' : ''}.`)
+    const reader = codec === undefined ? ': codecOf reads it' : ''
+    const rest = open === undefined ? '' : `; not read: ${restOf(open)}`
+    const about = comment(`${what}, ${bytes(type.size)}${reader}${rest}.`)
     const text =
       lines.length === 0
         ? `export type ${own} = Record<string, never>`
@@ -350,3 +358,5 @@ export class TypeScriptText {
 }
 
 const bytes = (size: number) => (size === 1 ? '1 byte' : `${size} bytes`)
+
+const restOf = ({ rest }: OpenEnded) => `its ${rest.name}, from byte ${rest.bitOffset / 8} to the end of the record`
