@@ -4,8 +4,8 @@ import { KernelError } from '../../syscalls/errno'
 import { bytes, type Codec } from '../codec'
 import { removePin } from '../handle/pin'
 import { ArrayMap, type BpfMap, MapMismatchError, type MapSpec, OuterMap } from '../map'
-import { MAP_FLAGS, permanentFlags } from '../map/attributes'
-import { readAttributes } from '../map/mismatch'
+import { mapTypeLabel } from '../map/attributes'
+import { keptFlags, listed, readAttributes } from '../map/mismatch'
 import { nearest } from '../text/nearest'
 import { type ArenaData, settleArena } from './arena'
 import type { ObjectMap } from './description'
@@ -210,16 +210,16 @@ function checkAlike(what: string, spec: MapSpec, map: BpfMap): void {
   const is = readAttributes(map.fd, { description: what })
   const wanted = spec.attributes
   const differ = (attribute: string, expected: unknown, actual: unknown) => {
-    const message = `${what} is not what the object describes: its ${attribute} is ${actual}, not ${expected}`
+    const its = `its ${attribute} ${attribute === 'flags' ? 'are' : 'is'}`
+    const message = `${what} is not what the object describes: ${its} ${actual}, not ${expected}`
     throw new MapMismatchError(message, attribute, expected, actual)
   }
-  for (const attribute of ['type', 'keySize', 'valueSize', 'maxEntries', 'mapExtra'] as const) {
+  if (wanted.type !== is.type) differ('type', mapTypeLabel(wanted.type), mapTypeLabel(is.type))
+  for (const attribute of ['keySize', 'valueSize', 'maxEntries', 'mapExtra'] as const) {
     if (wanted[attribute] !== is[attribute]) differ(attribute, wanted[attribute], is[attribute])
   }
-  // dev_map_init_map sets RDONLY_PROG unasked.
-  const own = spec.family.type === 'DEVMAP' || spec.family.type === 'DEVMAP_HASH' ? MAP_FLAGS.RDONLY_PROG : 0
-  const [flags, its] = [permanentFlags(wanted.flags) | own, permanentFlags(is.flags) | own]
-  if (flags !== its) differ('flags', flags, its)
+  const [flags, its] = [keptFlags(wanted), keptFlags(is)]
+  if (flags !== its) differ('flags', listed(flags), listed(its))
 }
 
 /** What the section's variables begin with. Constants are frozen: the verifier then knows their values. */

@@ -59,7 +59,7 @@ export function verifyShape<M extends BpfMap>(spec: MapSpec<M>, actual: MapAttri
 }
 
 /** The flags that decide whether two maps are alike, as the kernel keeps them. */
-function keptFlags({ type, flags }: MapAttributes): number {
+export function keptFlags({ type, flags }: MapAttributes): number {
   // dev_map_init_map sets it unasked.
   const own = type === MAP_TYPES.DEVMAP || type === MAP_TYPES.DEVMAP_HASH ? MAP_FLAGS.RDONLY_PROG : 0
   return permanentFlags(flags) | own
@@ -92,6 +92,7 @@ export function innerMismatch(template: MapAttributes, inner: MapAttributes): Ma
   return undefined
 }
 
-function listed(flags: number): string {
+/** Flags as messages have them. */
+export function listed(flags: number): string {
   return flags === 0 ? 'none' : flagNames(flags).join(' | ')
 }

@@ -284,6 +284,12 @@ describe('BpfObject.load', function () {
     const error = errorOf(() => object.load({ pins })) as MapMismatchError
     expect(error).to.be.instanceOf(MapMismatchError)
     expect(error).to.include({ attribute: 'maxEntries', expected: 7, actual: 2 })
+    pinned_array.maxEntries = 2
+    pinned_array.flags = ['MMAPABLE']
+    expect(errorOf(() => object.load({ pins })).message).to.match(/: its flags are none, not MMAPABLE$/)
+    pinned_array.flags = []
+    pinned_array.type = 'PERCPU_ARRAY'
+    expect(errorOf(() => object.load({ pins })).message).to.match(/: its type is ARRAY, not PERCPU_ARRAY$|type ARRAY/)
     expect(readdirSync(pins)).to.have.members(['pinned_outer', 'pinned_array'])
   })
 
