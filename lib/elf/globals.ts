@@ -17,6 +17,8 @@ export interface Memory {
   bytes(): Uint8Array
   /** Why it cannot be written to; undefined where it can. */
   readonly readonly: string | undefined
+  /** All zeros, for which there is no memory yet. */
+  readonly untouched?: boolean
 }
 
 export interface VariableParts {
@@ -28,6 +30,9 @@ export interface VariableParts {
   readonly typeId: number
   readonly constant: boolean
 }
+
+/** Values of more bytes are not shown among others: they are read by who wants them. */
+const MOST_SHOWN = 4096
 
 /** A variable of the programs: of an object, its first value; of one that is loaded, what it is at this moment. */
 export class Global<T = unknown> {
@@ -74,6 +79,8 @@ export class Global<T = unknown> {
 
   /** What it is now. Reading takes no system call. Throws ClosedError. */
   get value(): T {
+    // Reading a small one of many megabytes of zeros makes no room for all of them.
+    if (this.#memory.untouched === true) return this.codec.read(new DataView(new ArrayBuffer(this.size)), 0)
     const bytes = this.#memory.bytes()
     return this.codec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.offset)
   }
@@ -111,7 +118,7 @@ export class Global<T = unknown> {
   words(options: InspectOptions = {}, where = ''): string {
     let value: string
     try {
-      value = ` = ${inspect(this.value, options)}`
+      value = this.size > MOST_SHOWN ? `: ${this.size} bytes` : ` = ${inspect(this.value, options)}`
     } catch (error) {
       if (!(error instanceof ClosedError)) throw error
       value = ', closed'
@@ -196,7 +203,7 @@ export function readDataSections(file: ObjectFile, btf: Btf | undefined): DataSe
 }
 
 /** What variables stand in. */
-type VariableSection = Pick<DataSection, 'section' | 'bytes' | 'constant'>
+type VariableSection = Pick<DataSection, 'section' | 'bytes' | 'constant'> & { readonly untouched?: boolean }
 
 /** The variables of these sections, by their symbols and, for what they are, their types. */
 export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: readonly VariableSection[]): Global[] {
@@ -204,7 +211,14 @@ export function readGlobals(file: ObjectFile, btf: Btf | undefined, sections: re
   for (const data of sections) {
     const { section, constant } = data
     const types = variableTypes(btf, section.name)
-    const memory: Memory = { what: file.path, bytes: () => data.bytes, readonly: undefined }
+    const memory: Memory = {
+      what: file.path,
+      bytes: () => data.bytes,
+      readonly: undefined,
+      get untouched() {
+        return data.untouched === true
+      },
+    }
     for (const { name, value: offset, size } of variablesOf(file, section)) {
       const typeId = types(name, offset)
       const parts = { name, section: section.name, offset, size, typeId, constant }

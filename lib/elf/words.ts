@@ -4,6 +4,9 @@ import { codecOf } from './codecs'
 import type { ObjectMap, ObjectProgram } from './description'
 import { hasEvents, isOuter } from './map-shape'
 
+/** Keys and values have less (KMALLOC_MAX_SIZE). */
+const MOST_BYTES = 2 ** 22
+
 /** "HASH_OF_MAPS u32 → HASH u32 → struct stat ×512, pinned by name": a map as an object describes it. */
 export function wordsOfMap(map: ObjectMap, btf: Btf | undefined): string {
   const { type, maxEntries, pinning, autocreate } = map
@@ -15,12 +18,17 @@ export function wordsOfMap(map: ObjectMap, btf: Btf | undefined): string {
 
 function entryOf(map: ObjectMap, btf: Btf | undefined): string {
   const { type, keySize, valueSize, keyType, valueType, key, value, inner } = map
-  const keyName = keySize === 0 ? '' : ` ${(key ?? codecOf(btf, keyType, keySize)).name}`
+  const keyName = keySize === 0 ? '' : ` ${key?.name ?? nameOf(btf, keyType, keySize)}`
   if (isOuter(type))
     return `${keyName} → ${inner === undefined ? 'maps that it does not tell' : `(${wordsOfMap(inner, btf)})`}`
   if (type === 'PROG_ARRAY') return `${keyName} → programs`
-  const valueName = valueSize === 0 ? '' : (value ?? codecOf(btf, valueType, valueSize)).name
+  const valueName = valueSize === 0 ? '' : (value?.name ?? nameOf(btf, valueType, valueSize))
   return valueName === '' || hasEvents(type) ? '' : keyName === '' ? ` ${valueName}` : `${keyName} → ${valueName}`
+}
+
+function nameOf(btf: Btf | undefined, type: number, size: number): string {
+  // What has no type, and sizes that no map could have.
+  return type === 0 || size > MOST_BYTES ? `${size} bytes` : codecOf(btf, type, size).name
 }
 
 /** "tracepoint (tracepoint/raw_syscalls/sys_enter)": a program as an object describes it. */
