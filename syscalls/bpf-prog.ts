@@ -13,8 +13,9 @@ import {
 import { objectInfo } from './bpf'
 import { addressOfBytes, type Bytes, checkObjectName, countOf, cstring, optionalBytes } from './buffer'
 import { call, callAsync, type Reply } from './call'
-import { type Subject, throwKernelError } from './errno'
+import { errnoName, type Subject, throwKernelError } from './errno'
 import { checkFd, checkFds, settleFd } from './fd'
+import { programHint } from './hints'
 import { PROG_INFO_SIZE, type ProgInfo, packProgInfo, readProgInfo } from './info'
 import * as uapi from './uapi'
 
@@ -103,8 +104,9 @@ function loadReply({ result, attr }: Reply): ProgLoadReply {
 /** BPF_PROG_LOAD. The caller owns the fd. Errors: EACCES (verifier), EINVAL, EPERM, E2BIG, ENOSPC (log_buf). */
 export function progLoad(fields: ProgLoadFields, subject?: Subject): number {
   const { fd, errno } = tryProgLoad(fields)
-  if (errno !== 0) throwKernelError(errno, { command: 'BPF_PROG_LOAD', subject })
-  return fd
+  if (errno === 0) return fd
+  const hint = errnoName(errno) === 'EPERM' ? programHint(fields.prog_type) : undefined
+  throwKernelError(errno, { command: 'BPF_PROG_LOAD', subject, hint })
 }
 
 /** The last license as the kernel reads it: that of the next program as a rule. It is only read. */

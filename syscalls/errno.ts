@@ -56,6 +56,8 @@ export interface About {
   /** The kernel's name of the command: 'BPF_MAP_CREATE'. */
   readonly command: string
   readonly subject?: Subject | undefined
+  /** The likely cause, where the caller knows more than the errno, and the subject does not tell one. */
+  readonly hint?: string | undefined
   /** Entries that were done before the failure, in a call for many. */
   readonly done?: number | undefined
 }
@@ -82,7 +84,7 @@ export class KernelError extends Error {
   constructor(errno: number, about: About) {
     const code = errnoName(errno)
     const object = about.subject?.description
-    const hint = about.subject?.hint?.(about.command, code) ?? hintFor(about.command, code)
+    const hint = about.subject?.hint?.(about.command, code) ?? about.hint ?? hintFor(about.command, code)
     const where = object === undefined ? about.command : `${about.command} on ${object}`
     const done = about.done === undefined ? '' : ` (${about.done} done before)`
     // libc's words for an errno ("argument list too long") mislead where the cause is known.
@@ -104,8 +106,8 @@ export class KernelError extends Error {
 
   /** The same failure with a cause that only the caller could tell. */
   withHint(hint: string): KernelError {
-    const description = this.#about.subject?.description ?? this.command
-    return this.#changed({ ...this.#about, subject: { description, hint: () => hint } })
+    const subject = this.object === undefined ? undefined : { description: this.object }
+    return this.#changed({ ...this.#about, subject, hint })
   }
 
   /** The same failure with what it was a part of in front of its cause: 'filling a new inner map: the map is full'. */

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { memlockHint } from './memlock'
-import { type Capability, missingCapabilities } from './privilege'
+import { type Capability, hasCapability, missingCapabilities } from './privilege'
+import { PROGRAM_TYPES } from './uapi-names'
+import * as progs from './uapi-prog'
 
 /**
  * The one place where an errno becomes a likely cause. What depends on an object (a frozen map, a template that does
@@ -152,6 +154,34 @@ export function hintFor(command: string, code: string): string | undefined {
 /** What most likely is wrong where BPF_MAP_CREATE answers EPERM for a type that is about the network. */
 export function networkMapHint(): string {
   return charged('CAP_BPF and CAP_NET_ADMIN, for maps of this type', 'CAP_BPF', 'CAP_SYS_ADMIN', 'CAP_NET_ADMIN')
+}
+
+/** is_net_admin_prog_type in kernel/bpf/syscall.c; `lirc_mode2` was one of them until Linux 6.4. */
+const NETWORK_PROGRAMS: ReadonlySet<number> = new Set([
+  ...[progs.BPF_PROG_TYPE_SCHED_CLS, progs.BPF_PROG_TYPE_SCHED_ACT, progs.BPF_PROG_TYPE_XDP],
+  ...[progs.BPF_PROG_TYPE_LWT_IN, progs.BPF_PROG_TYPE_LWT_OUT, progs.BPF_PROG_TYPE_LWT_XMIT],
+  ...[progs.BPF_PROG_TYPE_LWT_SEG6LOCAL, progs.BPF_PROG_TYPE_SK_SKB, progs.BPF_PROG_TYPE_SK_MSG],
+  ...[progs.BPF_PROG_TYPE_FLOW_DISSECTOR, progs.BPF_PROG_TYPE_CGROUP_DEVICE, progs.BPF_PROG_TYPE_CGROUP_SOCK],
+  ...[progs.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, progs.BPF_PROG_TYPE_CGROUP_SOCKOPT, progs.BPF_PROG_TYPE_CGROUP_SYSCTL],
+  ...[progs.BPF_PROG_TYPE_SOCK_OPS, progs.BPF_PROG_TYPE_EXT, progs.BPF_PROG_TYPE_NETFILTER],
+])
+/** is_perfmon_prog_type, in the same file. */
+const TRACING_PROGRAMS: ReadonlySet<number> = new Set([
+  ...[progs.BPF_PROG_TYPE_KPROBE, progs.BPF_PROG_TYPE_TRACEPOINT, progs.BPF_PROG_TYPE_PERF_EVENT],
+  ...[progs.BPF_PROG_TYPE_RAW_TRACEPOINT, progs.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, progs.BPF_PROG_TYPE_TRACING],
+  ...[progs.BPF_PROG_TYPE_LSM, progs.BPF_PROG_TYPE_STRUCT_OPS, progs.BPF_PROG_TYPE_EXT],
+])
+
+/** What most likely is wrong where BPF_PROG_LOAD answers EPERM for a program of this type. */
+export function programHint(type: number): string {
+  const wanted: Capability[] = ['CAP_BPF']
+  if (NETWORK_PROGRAMS.has(type)) wanted.push('CAP_NET_ADMIN')
+  if (TRACING_PROGRAMS.has(type)) wanted.push('CAP_PERFMON')
+  const name = Object.entries(PROGRAM_TYPES).find(([, number]) => number === type)?.[0] ?? `${type}`
+  const other = wanted.length === 1 ? 'or CAP_SYS_ADMIN' : 'or CAP_SYS_ADMIN, which stands for them'
+  const what = `${wanted.join(' and ')} for programs of type ${name} (${other})`
+  // bpf_token_capable: who has that one lacks none of the others.
+  return hasCapability('CAP_SYS_ADMIN') === true ? charged(what, 'CAP_SYS_ADMIN') : charged(what, ...wanted)
 }
 
 function needs(what: string, ...wanted: readonly Capability[]): string {

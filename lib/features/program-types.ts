@@ -2,7 +2,7 @@ import { type ProgLoadFields, tryProgLoad } from '../../syscalls/bpf-prog'
 import { textOf } from '../../syscalls/buffer'
 import { errnoName } from '../../syscalls/errno'
 import { closeFd } from '../../syscalls/fd'
-import { hintFor } from '../../syscalls/hints'
+import { hintFor, programHint } from '../../syscalls/hints'
 import * as attach from '../../syscalls/uapi-attach-type'
 import { PROGRAM_TYPES, type ProgramTypeName } from '../../syscalls/uapi-names'
 import { BPF_F_SLEEPABLE, BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
@@ -34,6 +34,7 @@ export const LOADING: { readonly [Type in ProgramTypeName]?: Loading } = {
 
 /** What loading a program came to. */
 export interface Loaded {
+  readonly type: ProgramTypeName
   /** '' for success. */
   readonly code: string
   /** What the verifier said. */
@@ -61,7 +62,7 @@ export function load(
       closeFd(fd)
     }
   }
-  return { code: errno === 0 ? '' : errnoName(errno), log: textOf(log_buf), logTrueSize }
+  return { type, code: errno === 0 ? '' : errnoName(errno), log: textOf(log_buf), logTrueSize }
 }
 
 /**
@@ -76,8 +77,8 @@ export function probeProgramType(type: ProgramTypeName): Answer {
 }
 
 /** What was refused, and the verifier's last words on it. */
-export function inWords({ code, log }: Loaded, what: string): string {
+export function inWords({ type, code, log }: Loaded, what: string): string {
   const said = log.split('\n').filter((line) => line !== '' && !/^(processed|verification time) /.test(line))
-  const why = said.at(-1) ?? hintFor('BPF_PROG_LOAD', code)
+  const why = said.at(-1) ?? (code === 'EPERM' ? programHint(PROGRAM_TYPES[type]) : hintFor('BPF_PROG_LOAD', code))
   return `${code}: BPF_PROG_LOAD of ${what}${why === undefined ? '' : `: ${why}`}`
 }

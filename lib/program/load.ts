@@ -2,6 +2,7 @@ import { type ProgLoadFields, type ProgLoadReply, tryProgLoad, tryProgLoadAsync 
 import { type Bytes, textOf } from '../../syscalls/buffer'
 import { errnoName, KernelError, type Subject } from '../../syscalls/errno'
 import { closeFd } from '../../syscalls/fd'
+import { programHint } from '../../syscalls/hints'
 import type { AttachTypeName } from '../../syscalls/uapi-names'
 import { BPF_LOG_LEVEL1 } from '../../syscalls/uapi-prog'
 import { isLockedDown } from '../features/lockdown'
@@ -162,7 +163,7 @@ function errorOf({ errno, log }: Refusal, loading: Loading): Error {
     // Before the verifier looks at what instructions do, it does not know them.
     return unsupportedOr(refusal, () => instructionQuestions(insns), UNKNOWN) as Error
   }
-  const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, type) }
+  const withHint: Subject = { ...subject, hint: (_, refusal) => hintFor(refusal, loading) }
   const error = new KernelError(errno, { ...about, subject: withHint })
   return unsupportedOr(error, () => questionsOf(loading), UNKNOWN) as Error
 }
@@ -200,12 +201,13 @@ const ATTACHMENTS: Readonly<Partial<Record<AttachTypeName, string>>> = {
 const PATCHING = ['tracing', 'lsm', 'ext']
 
 /** The likely cause of a refusal without a word from the verifier; undefined leaves it to the general table. */
-function hintFor(code: string, type: string): string | undefined {
+function hintFor(code: string, { type, fields }: Loading): string | undefined {
   if (code === BROKEN_OFF)
     return 'signals have broken the verifier off each time that it was asked: those of a profiler?'
   if (code === 'EPERM' && PATCHING.includes(type) && isLockedDown() === true) {
     return `the kernel is locked down (/sys/kernel/security/lockdown): programs of type ${type} change its code, or read its memory`
   }
+  if (code === 'EPERM') return programHint(fields.prog_type)
   if (code === 'EINVAL') {
     return 'the kernel does not take these options together: type, expectedAttachType, attachTo, flags and btf have to fit'
   }

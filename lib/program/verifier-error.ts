@@ -46,6 +46,7 @@ export class VerifierError extends KernelError {
     const missing = missingAt(words, instruction, program)
     const hint =
       about.subject?.hint?.(about.command, errnoName(errno)) ??
+      about.hint ??
       (missing === undefined ? causeOf(words.messages, refused) : missingCause(missing))
     super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
     this.log = program.log

@@ -23,6 +23,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>
   /** JavaScript to run before anything is loaded. */
   readonly prelude?: string
+  /** What runs node there, and its arguments: setpriv, with fewer privileges. */
+  readonly wrapper?: readonly string[]
 }
 
 function script(run: (there: There) => unknown, { input, prelude }: ChildOptions): string {
@@ -39,7 +41,8 @@ function environment(options: ChildOptions) {
 export function inChild(run: (there: There) => unknown, options: ChildOptions = {}): SpawnSyncReturns<string> {
   const { stdio = 'pipe' } = options
   const settings = { ...environment(options), stdio, encoding: 'utf8', timeout: LIMIT_MS } as const
-  return spawnSync(process.execPath, [...ARGUMENTS, script(run, options)], settings)
+  const [command, ...args] = [...(options.wrapper ?? []), process.execPath, ...ARGUMENTS, script(run, options)]
+  return spawnSync(command as string, args, settings)
 }
 
 /** The same without blocking: what it wrote, and how it ended. */
