@@ -1,4 +1,5 @@
 import { array, type Codec, struct, u32, u64 } from '../codec'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 
 /** A context by its values, and the codec that packs them: `ctx` of `program.run`. */
 export interface TypedContext<C> {
@@ -48,8 +49,11 @@ const xdpCodec: Codec<XdpContext> = {
   },
 }
 
-/** The context of an `xdp` program for `run`; what is not given is 0. Linux 5.15. */
+const XDP_FIELDS = optionNames<XdpContext>({ metadata: true, ingressIfindex: true, rxQueueIndex: true })
+
+/** The context of an `xdp` program for `run`; what is not given is 0. Throws TypeError. Linux 5.15. */
 export function xdpContext(value: Partial<XdpContext> = {}): TypedContext<XdpContext> {
+  checkKnownOptions(value, XDP_FIELDS, 'field')
   return { codec: xdpCodec, value: { metadata: 0, ingressIfindex: 0, rxQueueIndex: 0, ...value } }
 }
 
@@ -122,8 +126,17 @@ const skbCodec: Codec<SkbContext> = {
   },
 }
 
-/** The context of a program on socket buffers (`sched_cls`, `socket_filter` ...) for `run`; what is not given is 0. */
+const SKB_FIELDS = optionNames<SkbContext>({
+  ...{ mark: true, priority: true, ingressIfindex: true, ifindex: true, cb: true, tstamp: true },
+  ...{ wireLen: true, gsoSegs: true, gsoSize: true, hwtstamp: true },
+})
+
+/**
+ * The context of a program on socket buffers (`sched_cls`, `socket_filter` ...) for `run`; what is not given is 0. Throws
+ * TypeError.
+ */
 export function skbContext(value: Partial<SkbContext> = {}): TypedContext<SkbContext> {
+  checkKnownOptions(value, SKB_FIELDS, 'field')
   const none = { mark: 0, priority: 0, ingressIfindex: 0, ifindex: 0, cb: [0, 0, 0, 0, 0], tstamp: 0n }
   const more = { wireLen: 0, gsoSegs: 0, gsoSize: 0, hwtstamp: 0n }
   return { codec: skbCodec, value: { ...none, ...more, ...value } }

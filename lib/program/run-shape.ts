@@ -11,6 +11,8 @@ export interface RunShape {
   readonly ctxOut: number | 'in place'
   /** Bytes of the largest context. */
   readonly mostCtx: number
+  /** Where less of a context is none: its struct, the bytes of that, and how many of them there must be. */
+  readonly leastCtx?: { readonly struct: string; readonly size: number; readonly bytes: number }
   readonly repeat: boolean
   readonly cpu: boolean
   readonly flags: readonly RunFlag[]
@@ -38,8 +40,11 @@ const BARE: RunShape = {
   ...{ mostCtx: MOST_CTX, repeat: false, cpu: false, flags: [] },
 }
 
+/** bpf_prog_test_run_xdp compares data_end, behind data, with the packet's length. */
+const XDP_MD = { struct: 'struct xdp_md', size: 24, bytes: 8 }
+
 const SHAPES: Readonly<Partial<Record<ProgramTypeName, RunShape>>> = {
-  xdp: { ...PACKET, flags: ['XDP_LIVE_FRAMES'] },
+  xdp: { ...PACKET, leastCtx: XDP_MD, flags: ['XDP_LIVE_FRAMES'] },
   sched_cls: BUFFER,
   sched_act: BUFFER,
   socket_filter: BUFFER,

@@ -74,9 +74,7 @@ export function prepare(type: ProgramTypeLabel, options: RunOptions<unknown>, pr
   const data = options.data === undefined ? undefined : bytesOf(options.data, 'data')
   checkData(type, shape, data)
   const ctxBytes = ctx === undefined ? 0 : ctxSize(ctx)
-  if (ctxBytes > shape.mostCtx) {
-    throw new RangeError(`ctx has ${ctxBytes} bytes: programs of type ${type} are given up to ${shape.mostCtx}`)
-  }
+  checkCtx(type, shape, ctxBytes)
   if (repeat !== undefined) {
     checkU32('repeat', repeat, 1)
     if (!shape.repeat && repeat > 1) throw new TypeError(`programs of type ${type} run once a call: no repeat`)
@@ -149,6 +147,17 @@ function checkData(type: ProgramTypeLabel, { leastData }: RunShape, data: Uint8A
   }
 }
 
+function checkCtx(type: ProgramTypeLabel, { mostCtx, leastCtx }: RunShape, bytes: number): void {
+  if (bytes > mostCtx) {
+    throw new RangeError(`ctx has ${bytes} bytes: programs of type ${type} are given up to ${mostCtx}`)
+  }
+  if (bytes === 0 || leastCtx === undefined || bytes >= leastCtx.bytes) return
+  const { struct, size, bytes: least } = leastCtx
+  throw new RangeError(
+    `ctx has ${bytes} bytes: of ${struct}, which has ${size}, programs of type ${type} are given ${least} at least`,
+  )
+}
+
 function roomFor({ dataOut }: RunShape, data: Uint8Array | undefined, wanted: number | undefined): number {
   if (wanted !== undefined) checkU32('dataOutSize', wanted)
   if (dataOut !== 'packet') return wanted === 0 ? 0 : dataOut
@@ -192,7 +201,7 @@ function fillContext({ calls, type }: Prepared, ctx: NonNullable<RunOptions<unkn
     ;(ctx.codec as Codec<unknown>).write(view, 0, ctx.value)
   } else calls.ctxIn.set(bytesOf(ctx, 'ctx'))
   // bpf_prog_test_run_xdp refuses any other.
-  if (type === 'xdp' && view.byteLength > XDP_DATA_END && view.getUint32(XDP_DATA_END) === 0) {
+  if (type === 'xdp' && view.byteLength > 0 && view.getUint32(XDP_DATA_END) === 0) {
     new Uint32Array(view.buffer, view.byteOffset + XDP_DATA_END, 1)[0] = calls.sizes.dataIn
   }
 }
@@ -246,9 +255,12 @@ function readBack(codec: Codec<unknown>, left: Uint8Array): unknown {
 function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu: number): string | undefined {
   if (code === 'ENXIO') return `CPU ${cpu} is not there, or not running`
   if (code === 'ENODEV') return 'there is no interface of this ifindex in this network namespace'
+  const tooLarge = `the packet is larger than the kernel takes (${calls.dataIn} bytes)`
+  // What an xdp packet has more pages than (MAX_SKB_FRAGS in bpf_prog_test_run_xdp).
+  if (code === 'ENOMEM' && calls.dataIn > PAGE) return `${tooLarge}, or there is no memory for it`
   if (code !== 'EINVAL') return undefined
   const causes = [
-    ...(calls.dataIn > PAGE ? [`the packet is larger than the kernel takes (${calls.dataIn} bytes)`] : []),
+    ...(calls.dataIn > PAGE ? [tooLarge] : []),
     ...(calls.ctxIn > 0 ? [`a field of the context is set that programs of type ${type} are not given this way`] : []),
   ]
   if (causes.length > 0) return causes.join(', or ')

@@ -9,17 +9,17 @@ export function optionNames<T>(names: Readonly<Record<keyof Required<T>, true>>)
  * Refuses options that are no object, and one that nobody knows: a slip of the finger would else be passed over in
  * silence. Throws TypeError.
  */
-export function checkKnownOptions(options: unknown, known: ReadonlySet<string>): void {
+export function checkKnownOptions(options: unknown, known: ReadonlySet<string>, what = 'option'): void {
   if (typeof options !== 'object' || options === null) {
     const some = [...known].join(', ')
     throw new TypeError(
-      `options are told by an object, { ${some} }, not by ${options === null ? 'null' : typeof options}`,
+      `${what}s are told by an object, { ${some} }, not by ${options === null ? 'null' : typeof options}`,
     )
   }
   // Those that it inherits are read as well; and a list of their names would be garbage on hot paths.
   for (const name in options) {
     if (known.has(name)) continue
     const near = nearest(name, known)
-    throw new TypeError(`no option is called '${name}'${near === undefined ? '' : `: did you mean '${near}'?`}`)
+    throw new TypeError(`no ${what} is called '${name}'${near === undefined ? '' : `: did you mean '${near}'?`}`)
   }
 }

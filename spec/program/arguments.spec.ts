@@ -169,7 +169,13 @@ describe('arguments that are wrong', () => {
         'ingressIfindex: ',
       ],
       ['a size below 0', 'xdp', { data: packet, ctx: skbContext({ gsoSize: -1 }) }, RangeError, 'gsoSize: -1'],
-      ['a slip', 'xdp', { data: packet, ctx: skbContext({ marc: 1 } as object) }, TypeError, 'marc: no such field'],
+      [
+        'a context that ends before its struct is told',
+        'xdp',
+        { data: packet, ctx: new Uint8Array(5) },
+        RangeError,
+        'ctx has 5 bytes: of struct xdp_md, which has 24, programs of type xdp are given 8 at least',
+      ],
       ['a packet', 'tracepoint', { data: packet }, TypeError, 'given no packet'],
       ['rounds', 'tracepoint', { repeat: 2 }, TypeError, 'no repeat'],
       ['13 arguments', 'tracepoint', { ctx: new BigUint64Array(13) }, RangeError, 'up to 96'],
@@ -195,6 +201,16 @@ describe('arguments that are wrong', () => {
         })
       })
     }
+
+    it('the fields of a context are those that it has', () => {
+      expect(() => skbContext({ marc: 3 } as object)).to.throw(
+        TypeError,
+        "no field is called 'marc': did you mean 'mark'?",
+      )
+      expect(() => xdpContext({ metadta: 4 } as object)).to.throw(TypeError, "did you mean 'metadata'?")
+      expect(() => xdpContext({ datta: 3 } as object)).to.throw(TypeError, "no field is called 'datta'")
+      expect(() => skbContext(3 as never)).to.throw(TypeError, 'fields are told by an object, { mark, priority, ')
+    })
 
     it('a closed program says so', () => {
       const program = loadXdp()

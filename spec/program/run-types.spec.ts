@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { bpf, Program, struct, u32 } from '../../lib'
+import { bpf, KernelError, Program, struct, u32 } from '../../lib'
 import { LE } from '../../syscalls/attr-common'
 import { requireAttach, requireLinux } from '../support/attach/require'
 import { errorOf } from '../support/error'
@@ -181,5 +181,36 @@ describe('program.run, of other types', () => {
     const error = errorOf(() => program.run())
     expect(error.code).to.equal('ENOTSUPP')
     expect(error.message).to.include('cannot run programs of this type by itself')
+  })
+
+  describe('with bytes for a context, whatever their number, says why it cannot be:', () => {
+    const WITH_CONTEXT = [
+      ...(['xdp', 'sched_cls', 'sched_act', 'socket_filter', 'cgroup_skb', 'lwt_xmit', 'flow_dissector'] as const),
+      ...(['sk_lookup', 'raw_tracepoint', 'syscall', 'netfilter'] as const),
+    ]
+    for (const type of WITH_CONTEXT) {
+      it(type, function () {
+        requireFeature(this, 'programType', type)
+        using program = Program.load({ type, code: returning(1) })
+        const data = type === 'sk_lookup' || type === 'raw_tracepoint' || type === 'syscall' ? undefined : packet()
+        for (let size = 0; size <= 200; size++) {
+          try {
+            program.run({ ...(data && { data }), ctx: new Uint8Array(size) })
+          } catch (error) {
+            if (error instanceof KernelError) continue
+            expect((error as Error).message, `${size} bytes`).to.match(new RegExp(`^ctx has ${size} bytes: `))
+            expect(error).to.be.instanceOf(RangeError)
+          }
+        }
+      })
+    }
+  })
+
+  it('of a packet that is too large says so', () => {
+    for (const type of ['xdp', 'sched_cls'] as const) {
+      using program = Program.load({ type, code: returning(1) })
+      const { message } = errorOf(() => program.run({ data: new Uint8Array(100_000) }))
+      expect(message).to.include('the packet is larger than the kernel takes (100000 bytes)')
+    }
   })
 })
