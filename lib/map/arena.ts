@@ -8,7 +8,7 @@ import { checkU32, checkU64 } from './attributes'
 import { BpfMap } from './bpf-map'
 import { buildWith } from './build'
 import type { CreateOptions, MapSpec, OpenOptions } from './spec'
-import { plainSpec, withFlag } from './table-options'
+import { checkOptions, plainSpec, withFlag } from './table-options'
 
 /** What an arena is made of. */
 export interface ArenaOptions extends CreateOptions {
@@ -57,6 +57,7 @@ export class Arena extends BpfMap {
   }
 
   static #any(options: AnyArena): MapSpec<Arena> {
+    checkOptions('Arena', options)
     if (options?.pages !== undefined) checkU32('pages', options.pages, 1)
     const sized = options?.pages === undefined ? options : { ...options, maxEntries: options.pages }
     const none = { keySize: 0, valueSize: 0 }

@@ -1,7 +1,7 @@
 import { u32 } from '../codec'
 import { ArrayTable } from './array-table'
 import type { MapSpec } from './spec'
-import { type AnySize, type ArrayCodec, type ArrayOptions, indexedSpec, withFlag } from './table-options'
+import { type AnySize, type ArrayCodec, type ArrayOptions, checkOptions, indexedSpec, withFlag } from './table-options'
 
 /** What an ARRAY is made of. */
 export interface ArrayMapOptions<V> extends ArrayOptions<V> {
@@ -55,6 +55,7 @@ export class ArrayMap<V> extends ArrayTable<V> {
   }
 
   static #any<V>(options: AnySize<ArrayMapOptions<V>>): MapSpec<ArrayMap<V>> {
+    checkOptions('ArrayMap', options)
     const flagged = options.dynamicSize === true ? withFlag(options, 'INNER_MAP') : options
     return indexedSpec(
       'ArrayMap',

@@ -4,7 +4,7 @@ import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
 import { KeyedMap } from './keyed-map'
 import type { CreateOptions, MapSpec, OpenOptions } from './spec'
-import { type AnySize, valuesSpec } from './table-options'
+import { type AnySize, checkOptions, valuesSpec } from './table-options'
 
 /** What a bloom filter is made of. */
 export interface BloomFilterOptions<V> extends Omit<CreateOptions, 'mapExtra'> {
@@ -52,6 +52,7 @@ export class BloomFilter<V> extends KeyedMap<undefined, V> implements Fillable<V
   }
 
   static #any<V>(options: AnySize<BloomFilterOptions<V>>): MapSpec<BloomFilter<V>> {
+    checkOptions('BloomFilter', options)
     const mapExtra = options?.hashes === undefined ? undefined : checkHashes(options.hashes)
     return valuesSpec<BloomFilter<V>, V>(
       'BloomFilter',

@@ -3,7 +3,7 @@ import type { HasFd } from '../handle/fd-of'
 import { fdToId } from './fd-codecs'
 import { ReadableRefTable, RefTable, slotHint } from './ref-table'
 import type { CreateOptions, MapSpec, OpenOptions } from './spec'
-import { type AnySize, indexedSpec } from './table-options'
+import { type AnySize, checkOptions, indexedSpec } from './table-options'
 
 /** What an array of fds is made of. */
 export interface FdArrayOptions extends CreateOptions {
@@ -48,6 +48,7 @@ export class ProgArray extends ReadableRefTable<number, HasFd, number> {
   }
 
   static #any(options: AnySize<FdArrayOptions>): MapSpec<ProgArray> {
+    checkOptions('ProgArray', options)
     return indexedSpec(
       'ProgArray',
       'PROG_ARRAY',
@@ -132,6 +133,7 @@ export class CgroupArray extends UnreadableArray {
   }
 
   static #any(options: AnySize<FdArrayOptions>): MapSpec<CgroupArray> {
+    checkOptions('CgroupArray', options)
     return indexedSpec(
       'CgroupArray',
       'CGROUP_ARRAY',
@@ -181,6 +183,7 @@ export class PerfEventArray extends UnreadableArray {
   }
 
   static #any(options: AnySize<FdArrayOptions>): MapSpec<PerfEventArray> {
+    checkOptions('PerfEventArray', options)
     return indexedSpec(
       'PerfEventArray',
       'PERF_EVENT_ARRAY',

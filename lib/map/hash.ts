@@ -1,7 +1,7 @@
 import { buildWith } from './build'
 import type { MapSpec } from './spec'
 import { Table, TakingTable } from './table'
-import { type AnySize, type TableCodecs, type TableOptions, tableSpec, withFlag } from './table-options'
+import { type AnySize, checkOptions, type TableCodecs, type TableOptions, tableSpec, withFlag } from './table-options'
 
 /** Hash table (BPF_MAP_TYPE_HASH, Linux 3.19). */
 export class HashMap<K, V> extends TakingTable<K, V> {
@@ -33,6 +33,7 @@ export class HashMap<K, V> extends TakingTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<HashMap<K, V>> {
+    checkOptions('HashMap', options)
     return tableSpec('HashMap', 'HASH', options, (core) => new HashMap<K, V>(core, options))
   }
 }
@@ -67,6 +68,7 @@ export class LruHashMap<K, V> extends TakingTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LruHashMap<K, V>> {
+    checkOptions('LruHashMap', options)
     return tableSpec('LruHashMap', 'LRU_HASH', options, (core) => new LruHashMap<K, V>(core, options))
   }
 }
@@ -105,6 +107,7 @@ export class LpmTrie<K, V> extends Table<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LpmTrie<K, V>> {
+    checkOptions('LpmTrie', options)
     return tableSpec(
       'LpmTrie',
       'LPM_TRIE',

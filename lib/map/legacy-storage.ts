@@ -4,7 +4,7 @@ import { entryLine, summarize } from './inspect'
 import { type GetOptions, getFlags, KeyedMap } from './keyed-map'
 import { perCpuCodec } from './per-cpu'
 import type { CreateOptions, MapCore, MapSpec, OpenOptions } from './spec'
-import { tableSpec } from './table-options'
+import { checkOptions, tableSpec } from './table-options'
 
 /** The key of a storage of its own for each attached program: struct bpf_cgroup_storage_key. */
 export const cgroupStorageKey = struct({ cgroup: u64, attachType: u32 })
@@ -83,7 +83,7 @@ abstract class LegacyStorage<K, V> extends KeyedMap<K, V> {
 }
 
 function legacySpec<M extends LegacyStorage<K, unknown>, K, V>(
-  name: string,
+  name: 'LegacyCgroupStorage' | 'LegacyPerCpuCgroupStorage',
   type: 'CGROUP_STORAGE' | 'PERCPU_CGROUP_STORAGE',
   options: LegacyStorageOptions<K, V>,
   wrap: (core: MapCore) => M,
@@ -129,6 +129,7 @@ export class LegacyCgroupStorage<K, V> extends LegacyStorage<K, V> {
   }
 
   static #any<K, V>(options: LegacyStorageOptions<K, V>): MapSpec<LegacyCgroupStorage<K, V>> {
+    checkOptions('LegacyCgroupStorage', options)
     const wrap = (core: MapCore) => new LegacyCgroupStorage<K, V>(core, options)
     return legacySpec('LegacyCgroupStorage', 'CGROUP_STORAGE', options, wrap)
   }
@@ -164,6 +165,7 @@ export class LegacyPerCpuCgroupStorage<K, V> extends LegacyStorage<K, V[]> {
   }
 
   static #any<K, V>(options: LegacyStorageOptions<K, V>): MapSpec<LegacyPerCpuCgroupStorage<K, V>> {
+    checkOptions('LegacyPerCpuCgroupStorage', options)
     const wrap = (core: MapCore) =>
       new LegacyPerCpuCgroupStorage<K, V>(core, { key: options.key, value: perCpuCodec(options.value) })
     return legacySpec('LegacyPerCpuCgroupStorage', 'PERCPU_CGROUP_STORAGE', options, wrap)

@@ -16,7 +16,7 @@ import {
   type MapSpec,
   type OpenOptions,
 } from './spec'
-import { tableSpec, withFlag } from './table-options'
+import { checkOptions, tableSpec, withFlag } from './table-options'
 
 /** What a local storage map is made of. It has no size of its own: each owner has one value, or none. */
 export interface StorageOptions<V> extends CreateOptions {
@@ -91,7 +91,7 @@ function buildStorage(attributes: MapAttributes, subject: Subject): number {
 }
 
 function storageSpec<M extends LocalStorage<V>, V>(
-  name: string,
+  name: 'SkStorage' | 'InodeStorage' | 'TaskStorage' | 'CgroupStorage',
   type: 'SK_STORAGE' | 'INODE_STORAGE' | 'TASK_STORAGE' | 'CGRP_STORAGE',
   options: StorageOptions<V>,
   key: Codec<HasFd>,
@@ -132,6 +132,7 @@ export class SkStorage<V> extends LocalStorage<V> {
   }
 
   static #any<V>(options: StorageOptions<V>): MapSpec<SkStorage<V>> {
+    checkOptions('SkStorage', options)
     const make = (core: MapCore, codecs: Codecs<HasFd, V>) => new SkStorage<V>(core, codecs)
     return storageSpec('SkStorage', 'SK_STORAGE', options, fdKey('socket'), make)
   }
@@ -168,6 +169,7 @@ export class InodeStorage<V> extends LocalStorage<V> {
   }
 
   static #any<V>(options: StorageOptions<V>): MapSpec<InodeStorage<V>> {
+    checkOptions('InodeStorage', options)
     const make = (core: MapCore, codecs: Codecs<HasFd, V>) => new InodeStorage<V>(core, codecs)
     return storageSpec('InodeStorage', 'INODE_STORAGE', options, fdKey('file'), make)
   }
@@ -204,6 +206,7 @@ export class TaskStorage<V> extends LocalStorage<V> {
   }
 
   static #any<V>(options: StorageOptions<V>): MapSpec<TaskStorage<V>> {
+    checkOptions('TaskStorage', options)
     const make = (core: MapCore, codecs: Codecs<HasFd, V>) => new TaskStorage<V>(core, codecs)
     return storageSpec('TaskStorage', 'TASK_STORAGE', options, fdKey('pidfd', 'pidfd'), make)
   }
@@ -240,6 +243,7 @@ export class CgroupStorage<V> extends LocalStorage<V> {
   }
 
   static #any<V>(options: StorageOptions<V>): MapSpec<CgroupStorage<V>> {
+    checkOptions('CgroupStorage', options)
     const make = (core: MapCore, codecs: Codecs<HasFd, V>) => new CgroupStorage<V>(core, codecs)
     return storageSpec('CgroupStorage', 'CGRP_STORAGE', options, fdKey('cgroup'), make)
   }

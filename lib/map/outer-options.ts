@@ -4,6 +4,7 @@ import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
 import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
+import { checkFamilyOptions, type FamilyName } from './family-options'
 import { checkInnerSpec, createOuter } from './inner'
 import { innerMismatch, MapMismatchError } from './mismatch'
 import { type CreateOptions, type MapAttributes, type MapCore, MapSpec, type OpenOptions } from './spec'
@@ -29,7 +30,7 @@ export interface OuterOpenOptions<M extends BpfMap> extends OpenOptions {
 
 /** The spec of an outer map. Its values are 4 bytes: an fd goes in, an id comes out. */
 export function outerSpec<O extends BpfMap, M extends BpfMap>(
-  name: string,
+  name: FamilyName,
   type: MapType,
   key: Codec<unknown>,
   options: Omit<OuterOptions<M>, 'maxEntries'> & { readonly maxEntries?: number },
@@ -40,6 +41,7 @@ export function outerSpec<O extends BpfMap, M extends BpfMap>(
   if ('value' in options) {
     throw new TypeError(`${name} takes no \`value\`: its values are maps, 4 bytes each; describe them with \`inner\``)
   }
+  checkFamilyOptions(name, options)
   checkCodec(key)
   checkInnerSpec(name, options.inner)
   checkMaxEntries(type, options.maxEntries)

@@ -7,6 +7,7 @@ import {
   type AnySize,
   type ArrayCodec,
   type ArrayOptions,
+  checkOptions,
   indexedSpec,
   type TableCodecs,
   type TableOptions,
@@ -52,6 +53,7 @@ export class PerCpuHashMap<K, V> extends PerCpuTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<PerCpuHashMap<K, V>> {
+    checkOptions('PerCpuHashMap', options)
     return tableSpec(
       'PerCpuHashMap',
       'PERCPU_HASH',
@@ -91,6 +93,7 @@ export class LruPerCpuHashMap<K, V> extends PerCpuTable<K, V> {
   }
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LruPerCpuHashMap<K, V>> {
+    checkOptions('LruPerCpuHashMap', options)
     return tableSpec(
       'LruPerCpuHashMap',
       'LRU_PERCPU_HASH',
@@ -133,6 +136,7 @@ export class PerCpuArrayMap<V> extends ArrayTable<V[]> {
   }
 
   static #any<V>(options: AnySize<ArrayOptions<V>>): MapSpec<PerCpuArrayMap<V>> {
+    checkOptions('PerCpuArrayMap', options)
     return indexedSpec(
       'PerCpuArrayMap',
       'PERCPU_ARRAY',

@@ -6,7 +6,7 @@ import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
 import { KeyedMap } from './keyed-map'
 import type { CreateOptions, MapSpec, OpenOptions } from './spec'
-import { type AnySize, valuesSpec } from './table-options'
+import { type AnySize, checkOptions, valuesSpec } from './table-options'
 
 /** What a queue or a stack is made of. */
 export interface QueueOptions<V> extends CreateOptions {
@@ -103,6 +103,7 @@ export class Queue<V> extends ValueQueue<V> {
   }
 
   static #any<V>(options: AnySize<QueueOptions<V>>): MapSpec<Queue<V>> {
+    checkOptions('Queue', options)
     return valuesSpec('Queue', 'QUEUE', options, (core) => new Queue<V>(core, { key: noKey, value: options.value }))
   }
 }
@@ -137,6 +138,7 @@ export class Stack<V> extends ValueQueue<V> {
   }
 
   static #any<V>(options: AnySize<QueueOptions<V>>): MapSpec<Stack<V>> {
+    checkOptions('Stack', options)
     return valuesSpec('Stack', 'STACK', options, (core) => new Stack<V>(core, { key: noKey, value: options.value }))
   }
 }

@@ -34,7 +34,7 @@ export class RawMap extends KeyedMap<Uint8Array, Uint8Array> {
     const { type, keySize, valueSize, maxEntries } = attributes
     const label = mapTypeLabel(type)
     const family = {
-      name: 'RawMap',
+      name: 'RawMap' as const,
       // What messages say of it; the number is what counts.
       type: label as MapType,
       shape: `${label}, ${keySize} → ${valueSize} bytes`,

@@ -5,7 +5,7 @@ import { fdOf, type HasFd } from '../handle/fd-of'
 import { buildWith } from './build'
 import { ReadableRefTable, slotHint } from './ref-table'
 import type { CreateOptions, MapCore, MapSpec, OpenOptions } from './spec'
-import { type AnySize, indexedSpec } from './table-options'
+import { type AnySize, checkOptions, indexedSpec } from './table-options'
 
 /** With `programs: true` values have 8 bytes: each entry may run a program of its own on what is sent to it. */
 export interface WithPrograms<P extends boolean> {
@@ -182,6 +182,7 @@ export class DevMap<P extends boolean = false> extends RedirectArray<Device<P>, 
   }
 
   static #any<P extends boolean>(options: AnySize<RedirectOptions<P>>): MapSpec<DevMap<P>> {
+    checkOptions('DevMap', options)
     const value = deviceCodec(options?.programs)
     return indexedSpec('DevMap', 'DEVMAP', { ...options, value }, (core) => new DevMap<P>(core, value))
   }
@@ -218,6 +219,7 @@ export class DevMapHash<P extends boolean = false> extends RedirectTable<Device<
   }
 
   static #any<P extends boolean>(options: AnySize<RedirectOptions<P>>): MapSpec<DevMapHash<P>> {
+    checkOptions('DevMapHash', options)
     const value = deviceCodec(options?.programs)
     return indexedSpec('DevMapHash', 'DEVMAP_HASH', { ...options, value }, (core) => new DevMapHash<P>(core, value))
   }
@@ -259,6 +261,7 @@ export class CpuMap<P extends boolean = false> extends RedirectArray<CpuQueue<P>
   }
 
   static #any<P extends boolean>(options: AnySize<RedirectOptions<P>>): MapSpec<CpuMap<P>> {
+    checkOptions('CpuMap', options)
     const value = queueCodec(options?.programs)
     return indexedSpec('CpuMap', 'CPUMAP', { ...options, value }, (core) => new CpuMap<P>(core, value), {
       build: buildWith((code) =>

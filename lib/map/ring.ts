@@ -4,7 +4,7 @@ import { pageSize } from '../cpu/page-size'
 import { checkU32 } from './attributes'
 import { BpfMap } from './bpf-map'
 import { type CreateOptions, createFields, type MapAttributes, type MapSpec, type OpenOptions } from './spec'
-import { plainSpec } from './table-options'
+import { checkOptions, plainSpec } from './table-options'
 
 /** What a ring buffer is made of. */
 export interface RingOptions extends CreateOptions {
@@ -74,6 +74,7 @@ export class RingBuf extends BpfMap {
   }
 
   static #any(options: AnyRing): MapSpec<RingBuf> {
+    checkOptions('RingBuf', options)
     return plainSpec('RingBuf', 'RINGBUF', ringParts(options), NONE, (core) => new RingBuf(core), RING)
   }
 
@@ -113,6 +114,7 @@ export class UserRingBuf extends BpfMap {
   }
 
   static #any(options: AnyRing): MapSpec<UserRingBuf> {
+    checkOptions('UserRingBuf', options)
     return plainSpec('UserRingBuf', 'USER_RINGBUF', ringParts(options), NONE, (core) => new UserRingBuf(core), RING)
   }
 

@@ -4,7 +4,7 @@ import type { HasFd } from '../handle/fd-of'
 import { fdToId, socketValue } from './fd-codecs'
 import { ReadableRefTable, RefTable, slotHint } from './ref-table'
 import type { CreateOptions, MapCore, MapSpec, OpenOptions } from './spec'
-import { type AnySize, indexedSpec, tableSpec } from './table-options'
+import { type AnySize, checkOptions, indexedSpec, tableSpec } from './table-options'
 
 /** Sockets are written as fds of 4 or of 8 bytes; only with 8 can they be read back, as cookies (SO_COOKIE). */
 export interface SocketValue {
@@ -102,6 +102,7 @@ export class SockMap extends SocketTable<number> {
   }
 
   static #any(options: AnySize<SocketArrayOptions>): MapSpec<SockMap> {
+    checkOptions('SockMap', options)
     const value = socketValue(options?.valueSize)
     return indexedSpec('SockMap', 'SOCKMAP', { ...options, value }, (core) => new SockMap(core, u32, value))
   }
@@ -156,6 +157,7 @@ export class SockHash<K> extends SocketTable<K> {
   }
 
   static #any<K>(options: AnySize<SockHashOptions<K>>): MapSpec<SockHash<K>> {
+    checkOptions('SockHash', options)
     const value = socketValue(options?.valueSize)
     const wrap = (core: MapCore) => new SockHash<K>(core, options.key, value)
     return tableSpec('SockHash', 'SOCKHASH', { ...options, value }, wrap)
@@ -197,6 +199,7 @@ export class ReuseportSockArray extends SocketTable<number> {
   }
 
   static #any(options: AnySize<SocketArrayOptions>): MapSpec<ReuseportSockArray> {
+    checkOptions('ReuseportSockArray', options)
     const value = socketValue(options?.valueSize)
     return indexedSpec(
       'ReuseportSockArray',
@@ -256,6 +259,7 @@ export class XskMap extends RefTable<number, HasFd> {
   }
 
   static #any(options: AnySize<XskMapOptions>): MapSpec<XskMap> {
+    checkOptions('XskMap', options)
     const wrap = (core: MapCore) => new XskMap(core, { key: u32, value: xsk })
     return indexedSpec('XskMap', 'XSKMAP', { ...options, value: xsk }, wrap)
   }

@@ -10,6 +10,7 @@ import { checkKnownOptions } from '../text/known-options'
 import { checkName, checkU32, checkU64, flagBits, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { makeDescribed, type SharedTypes } from './content'
+import { checkFamilyOptions, type FamilyName } from './family-options'
 import { readAttributes, verifyShape } from './mismatch'
 
 /** What the kernel is told when a map is made, and what it answers about one that exists. */
@@ -81,8 +82,7 @@ type Build = (attributes: MapAttributes, subject: Subject) => number
 
 /** What distinguishes one family of maps from another. */
 export interface Family<M extends BpfMap> {
-  /** 'HashMap'. */
-  readonly name: string
+  readonly name: FamilyName
   readonly type: MapType
   /** 'u32 → u64' as `util.inspect` shows it; '' for none. */
   readonly shape: string
@@ -112,24 +112,6 @@ export interface MapSizes {
   readonly maxEntries: number | undefined
 }
 
-/** What maps are described by: the options of all families, as each hands all on that it was given. */
-const OPTIONS: ReadonlySet<string> = new Set([
-  ...['name', 'flags', 'numaNode', 'mapExtra', 'btf', 'access', 'type', 'key', 'value', 'maxEntries', 'keySize'],
-  ...[
-    'valueSize',
-    'inner',
-    'hold',
-    'dynamicSize',
-    'size',
-    'overwrite',
-    'hashes',
-    'depth',
-    'buildIds',
-    'programs',
-    'pages',
-  ],
-])
-
 const CHANGES = new Set(['name', 'maxEntries'])
 
 /** Refuses what a map that is made of a description cannot have otherwise. */
@@ -149,7 +131,6 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     options: MapSpecOptions,
     { keySize, valueSize, maxEntries }: MapSizes,
   ) {
-    checkKnownOptions(options, OPTIONS)
     const { name = '', flags = [], numaNode, mapExtra = 0n, btf } = options
     checkName(name)
     checkU32('keySize', keySize)
@@ -227,7 +208,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** Opens a map by its id. Needs CAP_SYS_ADMIN. Errors: ENOENT, EPERM; MapMismatchError where it is another kind. */
   fromId(id: number, options: OpenOptions = {}): M {
-    checkKnownOptions(options, OPTIONS)
+    checkFamilyOptions(this.family.name, options)
     checkU32('id', id, 1)
     const subject = { description: `map#${id}` }
     return this.adopt(new Handle(mapOpenById(id, openFlags(options), subject), `${this.family.name}#${id}`))
@@ -235,7 +216,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
 
   /** Opens the map pinned at a path. Errors: ENOENT, EACCES; MapMismatchError where it is another kind. */
   fromPin(path: string, options: OpenOptions = {}): M {
-    checkKnownOptions(options, OPTIONS)
+    checkFamilyOptions(this.family.name, options)
     const fd = objGet(path, openFlags(options), { description: path })
     const handle = new Handle(fd, `${this.family.name} pinned at ${path}`)
     return wrapOrClose(handle, () => wrapped(this, mapHandle(handle)))

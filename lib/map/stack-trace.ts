@@ -6,7 +6,7 @@ import { buildWith } from './build'
 import { brief, summarize } from './inspect'
 import { KeyedMap } from './keyed-map'
 import type { CreateOptions, MapCore, MapSpec, OpenOptions } from './spec'
-import { type AnySize, indexedSpec, withFlag } from './table-options'
+import { type AnySize, checkOptions, indexedSpec, withFlag } from './table-options'
 
 const LE = endianness() === 'LE'
 
@@ -110,6 +110,7 @@ export class StackTrace<B extends boolean = false> extends KeyedMap<number, Stac
   }
 
   static #any<B extends boolean>(options: AnySize<StackTraceOptions<B>>): MapSpec<StackTrace<B>> {
+    checkOptions('StackTrace', options)
     const value = framesCodec<B>(options ?? {})
     const flagged = options?.buildIds === true ? withFlag(options, 'STACK_BUILD_ID') : options
     const wrap = (core: MapCore) => new StackTrace<B>(core, { key: u32, value })

@@ -3,6 +3,7 @@ import { checkCodec } from '../codec/make'
 import { checkU32, type MapFlag, type MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import { contentOf } from './content'
+import { checkFamilyOptions, type FamilyName } from './family-options'
 import { type CreateOptions, type Family, isMapSpec, type MapCore, MapSpec, type OpenOptions } from './spec'
 
 /** What a map with keys and values of any size is made of. */
@@ -36,13 +37,12 @@ export type AnySize<Options extends { readonly maxEntries: number }> = Omit<Opti
 
 /** The spec of a map with a key codec and a value codec, whose sizes are the kernel's. */
 export function tableSpec<M extends BpfMap, K, V>(
-  name: string,
+  name: FamilyName,
   type: MapType,
   options: AnySize<TableOptions<K, V>>,
   wrap: (core: MapCore) => M,
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
-  checkOptions(name, options)
   const { key, value } = options
   checkNamed(name, 'key', key)
   checkNamed(name, 'value', value)
@@ -57,13 +57,12 @@ export function tableSpec<M extends BpfMap, K, V>(
 
 /** The spec of a map that is indexed by a u32. */
 export function indexedSpec<M extends BpfMap, V>(
-  name: string,
+  name: FamilyName,
   type: MapType,
   options: AnySize<ArrayOptions<V>>,
   wrap: (core: MapCore) => M,
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
-  checkOptions(name, options)
   const { value } = options
   checkNamed(name, 'value', value)
   checkMaxEntries(type, options.maxEntries)
@@ -76,13 +75,12 @@ export function indexedSpec<M extends BpfMap, V>(
 
 /** The spec of a map that has values and no keys. */
 export function valuesSpec<M extends BpfMap, V>(
-  name: string,
+  name: FamilyName,
   type: MapType,
   options: CreateOptions & { readonly value: Codec<V>; readonly maxEntries?: number },
   wrap: (core: MapCore) => M,
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
-  checkOptions(name, options)
   const { value } = options
   checkCodec(value)
   return new MapSpec<M>({ name, type, shape: value.name, wrap, ...more }, options, {
@@ -94,14 +92,13 @@ export function valuesSpec<M extends BpfMap, V>(
 
 /** The spec of a map without codecs: what it holds is no value of the caller's. */
 export function plainSpec<M extends BpfMap>(
-  name: string,
+  name: FamilyName,
   type: MapType,
   options: CreateOptions & { readonly maxEntries?: number },
   sizes: { readonly keySize: number; readonly valueSize: number },
   wrap: (core: MapCore) => M,
   more: Partial<Family<M>> = {},
 ): MapSpec<M> {
-  checkOptions(name, options)
   return new MapSpec<M>({ name, type, shape: '', wrap, ...more }, options, {
     keySize: sizes.keySize,
     valueSize: sizes.valueSize,
@@ -133,12 +130,16 @@ export function checkMaxEntries(type: MapType, maxEntries: number | undefined): 
   if (maxEntries !== undefined && !UNLIMITED.has(type)) checkU32('maxEntries', maxEntries, 1)
 }
 
-function checkOptions(name: string, options: unknown): void {
+/** Refuses what maps of the family cannot be told, before anything is made of it. Throws TypeError. */
+export function checkOptions(name: FamilyName, options: unknown): void {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`${name} takes an object of options, not ${options === null ? 'null' : typeof options}`)
   }
   const { inner, value } = options as { inner?: unknown; value?: unknown }
-  if (inner === undefined && !isMapSpec(value)) return
+  if (inner === undefined && !isMapSpec(value)) {
+    checkFamilyOptions(name, options)
+    return
+  }
   const instead = name.startsWith('PerCpuArray')
     ? 'a PERCPU_ARRAY would store the fd of a map as a number; perCpuMaps({ inner }) makes one inner map for each CPU'
     : 'HashOfMaps and ArrayOfMaps do: HashOfMaps.create({ key, inner, maxEntries })'

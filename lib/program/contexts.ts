@@ -53,7 +53,7 @@ const XDP_FIELDS = optionNames<XdpContext>({ metadata: true, ingressIfindex: tru
 
 /** The context of an `xdp` program for `run`; what is not given is 0. Throws TypeError. Linux 5.15. */
 export function xdpContext(value: Partial<XdpContext> = {}): TypedContext<XdpContext> {
-  checkKnownOptions(value, XDP_FIELDS, 'field')
+  checkKnownOptions(value, XDP_FIELDS, { what: 'field' })
   return { codec: xdpCodec, value: { metadata: 0, ingressIfindex: 0, rxQueueIndex: 0, ...value } }
 }
 
@@ -136,7 +136,7 @@ const SKB_FIELDS = optionNames<SkbContext>({
  * TypeError.
  */
 export function skbContext(value: Partial<SkbContext> = {}): TypedContext<SkbContext> {
-  checkKnownOptions(value, SKB_FIELDS, 'field')
+  checkKnownOptions(value, SKB_FIELDS, { what: 'field' })
   const none = { mark: 0, priority: 0, ingressIfindex: 0, ifindex: 0, cb: [0, 0, 0, 0, 0], tstamp: 0n }
   const more = { wireLen: 0, gsoSegs: 0, gsoSize: 0, hwtstamp: 0n }
   return { codec: skbCodec, value: { ...none, ...more, ...value } }

@@ -168,7 +168,10 @@ describe('HashMap', () => {
       "no option is called 'max_entries': did you mean 'maxEntries'?",
     )
     expect(make({ flag: ['NO_PREALLOC'] })).to.throw(TypeError, "'flag': did you mean 'flags'?")
-    expect(make({ zzz: 1 })).to.throw(TypeError, /no option is called 'zzz'$/)
+    expect(make({ zzz: 1 })).to.throw(
+      TypeError,
+      /no option is called 'zzz': HashMap takes key, value, maxEntries, name,/,
+    )
     expect(make({ flags: ['NO_SUCH'] })).to.throw(RangeError, /no map flag is called NO_SUCH: there are NO_PREALLOC, /)
     expect(make({ flags: ['NO_PREALOC'] })).to.throw(RangeError, /NO_PREALOC: did you mean NO_PREALLOC\?$/)
     expect(make({ flags: ['BPF_F_NO_PREALLOC'] })).to.throw(RangeError, /: write NO_PREALLOC, without BPF_F_$/)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import * as lib from '../../lib'
-import { u32 } from '../../lib/codec'
+import { u32, u64 } from '../../lib/codec'
 
 const options = (given: object) => given as never
 const sizes = { key: u32, value: u32, maxEntries: 8 }
@@ -61,6 +61,48 @@ describe('options of maps', () => {
       expect(() => run(options(Object.create({ [slip]: 1 })), maps)).to.throw(TypeError, 'no option is called')
     })
   }
+
+  it('are those of the family: what another one takes is refused where a map is described, made and opened', () => {
+    const { array } = maps
+    const given = { key: u64, value: u32, maxEntries: 2 }
+    const refusal = /^no option is called 'key': ArrayMap takes value, dynamicSize, maxEntries, name, /
+    for (const run of [
+      () => lib.ArrayMap.create(options(given)),
+      () => lib.ArrayMap.spec(options(given)),
+      () => lib.ArrayMap.fromId(array.id, options(given)),
+      () => lib.ArrayMap.fromFd(array.fd, options(given)),
+      () => lib.ArrayMap.fromPin('/nowhere', options(given)),
+      () => array.spec.fromId(array.id, options({ key: u64 })),
+    ]) {
+      expect(run).to.throw(TypeError, refusal)
+    }
+    const inner = lib.HashMap.spec(sizes)
+    const own = { name: 'one', maxEntries: 2 }
+    const STRAY: readonly (readonly [make: (given: never) => unknown, wrong: object, option: string])[] = [
+      [lib.HashMap.spec, { ...sizes, dynamicSize: true }, 'dynamicSize'],
+      [lib.LpmTrie.spec, { ...sizes, depth: 1 }, 'depth'],
+      [lib.PerCpuArrayMap.spec, { ...own, value: u32, key: u32 }, 'key'],
+      [lib.Queue.spec, { ...own, value: u32, key: u32 }, 'key'],
+      [lib.BloomFilter.spec, { ...own, value: u32, mapExtra: 3 }, 'mapExtra'],
+      [lib.StackTrace.spec, { ...own, value: u32 }, 'value'],
+      [lib.ProgArray.spec, { ...own, value: u32 }, 'value'],
+      [lib.DevMap.spec, { ...own, value: u32 }, 'value'],
+      [lib.CpuMap.spec, { ...own, queueSize: 1 }, 'queueSize'],
+      [lib.SockMap.spec, { ...own, key: u32 }, 'key'],
+      [lib.XskMap.spec, { ...own, valueSize: 4 }, 'valueSize'],
+      [lib.RingBuf.spec, { size: 4096, value: u32 }, 'value'],
+      [lib.Arena.spec, { pages: 1, size: 4096 }, 'size'],
+      [lib.SkStorage.spec, { value: u32, key: u32 }, 'key'],
+      [lib.LegacyCgroupStorage.spec, { key: u64, value: u32, hold: true }, 'hold'],
+      [lib.HashOfMaps.spec, { ...own, key: u32, inner, hashes: 1 }, 'hashes'],
+      [lib.ArrayOfMaps.spec, { ...own, key: u32, inner }, 'key'],
+      [lib.PerCpuMaps.create, { inner, maxEntries: 2 }, 'maxEntries'],
+      [lib.HashMap.spec, { ...sizes, type: 2 }, 'type'],
+    ]
+    for (const [make, wrong, option] of STRAY) {
+      expect(() => make(options(wrong)), option).to.throw(TypeError, `no option is called '${option}': `)
+    }
+  })
 
   it('that were refused have written nothing', async () => {
     const { hash, array, queue, outer, slots } = maps
