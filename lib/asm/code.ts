@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import type { HasFd } from '../handle/fd-of'
+import { ClosedError } from '../handle/handle'
 import { nearest } from '../text/nearest'
 import { SLOT_BYTES, writeInsn } from './decode'
-import { AssemblyError } from './error'
+import { AssemblyError, placed } from './error'
 import { unknownCall } from './helpers'
 import { type CodeFunction, functionsOf, type Layout, labelsOf, layOut, objectsOf } from './layout'
 import { type Insn, type Listing, listing, type Reference } from './listing'
@@ -121,8 +122,8 @@ export class Code {
         modules ??= this.modules
         writeInsn(view, at, { ...insn, off: modules.indexOf(referent.module) + 1 })
       } else if (referent.kind === 'variable') {
-        writeInsn(view, at + SLOT_BYTES, { code: 0, dst: 0, src: 0, off: 0, imm: fdOf(referent.module) })
-      } else writeInsn(view, at, { ...insn, imm: fdOf(referent.map) })
+        writeInsn(view, at + SLOT_BYTES, { code: 0, dst: 0, src: 0, off: 0, imm: fdAt(insn, referent.module) })
+      } else writeInsn(view, at, { ...insn, imm: fdAt(insn, referent.map) })
     }
     return bytes
   }
@@ -174,6 +175,16 @@ export class Code {
 }
 
 const SHOWN_LINES = 60
+
+/** The fd of an object that an instruction takes; what is closed is told with the place. */
+function fdAt({ source, position }: Insn, object: HasFd): number {
+  try {
+    return fdOf(object)
+  } catch (error) {
+    if (!(error instanceof ClosedError) || source === undefined) throw error
+    throw new ClosedError(placed(error.message, source, position))
+  }
+}
 
 /** The fd of an object, read now: a closed map throws here. */
 function fdOf(given: HasFd): number {

@@ -14,12 +14,18 @@ export class AssemblyError extends SyntaxError {
   readonly reason: string
 
   constructor(reason: string, source: Source, position: number) {
-    const { line, column, shown } = source.locate(position)
-    const gutter = `${line} | `.padStart(7)
-    const caret = ' '.repeat(gutter.length) + shown.slice(0, column - 1).replace(/[^\t]/g, ' ')
-    super(`line ${line}, column ${column}: ${reason}\n${gutter}${shown}\n${caret}^`)
+    const { line, column } = source.locate(position)
+    super(placed(reason, source, position))
     this.line = line
     this.column = column
     this.reason = reason
   }
+}
+
+/** What is wrong, with the place: in front of it in numbers, and below it in the line as it stands there. */
+export function placed(reason: string, source: Source, position: number): string {
+  const { line, column, shown } = source.locate(position)
+  const gutter = `${line} | `.padStart(7)
+  const caret = ' '.repeat(gutter.length) + shown.slice(0, column - 1).replace(/[^\t]/g, ' ')
+  return `line ${line}, column ${column}: ${reason}\n${gutter}${shown}\n${caret}^`
 }

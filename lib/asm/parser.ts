@@ -2,6 +2,7 @@ import { nearest } from '../text/nearest'
 import { AssemblyError } from './error'
 import { helperNumber, unknownCall } from './helpers'
 import { Insn, isCode, type Listing, listing, type Mark, type Reference, type Referent } from './listing'
+import { insteadOf } from './mnemonics'
 import { CALL, EXIT, JA, JMP, LOAD_IMM64 } from './opcodes'
 import { parseAssignment } from './parse-assignment'
 import { parseCall, parseGoto, parseIf, parseIndirect } from './parse-jump'
@@ -121,6 +122,8 @@ export class Parser extends Scanner {
 
   #unknown(word: string): never {
     this.position = this.start
+    const instead = insteadOf(word)
+    if (instead !== undefined) this.fail(`'${word}' begins no instruction here: this assembler takes \`${instead}\``)
     const near = nearest(word, KEYWORDS.keys())
     this.expected(`an instruction${near === undefined ? ' (`r1 = 5`, `goto out`, `call ...`)' : ` (${near}?)`}`)
   }

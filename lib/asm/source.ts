@@ -70,7 +70,27 @@ function lineOf(starts: readonly number[], position: number): number {
   return low
 }
 
-/** A value in few characters, calling no code of its own but its class's name. */
+/** The name of a map, or of another object of the kernel's, where it stands for what it is. */
+function nameOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('fd' in value && 'name' in value)) return undefined
+  try {
+    return typeof value.name === 'string' && /^[\w.]+$/.test(value.name) ? value.name : undefined
+  } catch {
+    // A message about one failure must not be replaced by another.
+    return undefined
+  }
+}
+
+/** `hits.at(0)`, or where else in a map's memory it is. */
+function placeIn(value: object): string | undefined {
+  if (!('map' in value && 'offset' in value)) return undefined
+  const map = nameOf(value.map)
+  if (map === undefined) return undefined
+  const isArray = value.offset === 0 && 'at' in (value.map as object)
+  return isArray ? `${map}.at(0)` : `{ map: ${map}, offset: ${value.offset} }`
+}
+
+/** A value in few characters, calling no code of its own but its class's name, and a map's. */
 export function brief(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`
   if (typeof value === 'string') return JSON.stringify(value.length > 24 ? `${value.slice(0, 21)}...` : value)
@@ -78,6 +98,8 @@ export function brief(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol'
   if (typeof value !== 'object' || value === null) return `${value}`
   if (isCode(value)) return 'bpf`...`'
+  const called = nameOf(value) ?? placeIn(value)
+  if (called !== undefined) return called
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
   return typeof name === 'string' && name !== '' && name !== 'Object' ? name : '{...}'
 }

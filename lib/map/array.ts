@@ -48,7 +48,11 @@ export class ArrayMap<V> extends ArrayTable<V> {
   at(index: number): { readonly map: ArrayMap<V>; readonly offset: number } {
     // array_map_direct_value_addr of kernel/bpf/arraymap.c
     if (this.maxEntries !== 1) {
-      throw new RangeError(`the kernel gives addresses in arrays of one element, and this one has ${this.maxEntries}`)
+      const { shape } = this.spec.family
+      const way = `one element may hold them all, value: array(${shape}, ${this.maxEntries}); else bpf_map_lookup_elem`
+      throw new RangeError(
+        `the kernel gives addresses in arrays of one element, and this one has ${this.maxEntries}: ${way}`,
+      )
     }
     if (index !== 0) throw new RangeError(`${String(index)} is past the end: the array has one element, 0`)
     return { map: this, offset: 0 }

@@ -55,7 +55,14 @@ describe('AssemblyError', () => {
   /** Text, the place, and what is said. */
   for (const [text, column, reason] of [
     // what is expected
-    ['mov r1, r2', 1, 'expected an instruction'],
+    ['mov r1, r2', 1, "'mov' begins no instruction here: this assembler takes `r0 = 0`"],
+    ['add32 r1, 5', 1, 'this assembler takes `w0 += 5`'],
+    ['ldxw r0, [r1+0]', 1, 'this assembler takes `r0 = *(u32 *)(r1 + 0)`'],
+    ['stxdw [r10-8], r1', 1, 'this assembler takes `*(u64 *)(r10 - 8) = r1`'],
+    ['jeq r0, 0, out', 1, 'this assembler takes `if r0 == 5 goto out`'],
+    ['lddw r1, 5', 1, 'this assembler takes `r0 = 5 ll`'],
+    ['ret', 1, 'this assembler takes `exit`'],
+    ['fib r1, r2', 1, 'expected an instruction (`r1 = 5`, `goto out`, `call ...`)'],
     ['exitt', 1, '(exit?)'],
     ['r1', 3, 'expected an assignment (= '],
     ['r1 =', 5, 'expected a register, a number, a load or a label, found the end of the line'],

@@ -250,7 +250,10 @@ helper: r0 = 6
 
   it('an array of several elements has no addresses, in the kernel as in at()', () => {
     using array = ArrayMap.create({ value: u64, maxEntries: 2 })
-    expect(() => array.at(0)).to.throw(RangeError, 'this one has 2')
+    expect(() => array.at(0)).to.throw(
+      RangeError,
+      'this one has 2: one element may hold them all, value: array(u64, 2); else bpf_map_lookup_elem',
+    )
     const { fd } = tryLoad(
       bpf`r1 = ${{ map: array, offset: 0 }} ll
       r0 = 0
@@ -271,6 +274,34 @@ helper: r0 = 6
     map.close()
     expect(() => code.bytes()).to.throw(ClosedError)
     expect(String(code)).to.include('maps[0]')
+    const named = ArrayMap.create({ name: 'hits', value: u64, maxEntries: 1 })
+    named.close()
+    const later = bpf`
+      r0 = 0
+      r1 = ${named.at(0)} ll
+      exit`
+    expect(() => later.bytes()).to.throw(
+      ClosedError,
+      /^line 3, column 7: ArrayMap 'hits' is closed .*\n.*r1 = \$\{hits\.at\(0\)\} ll\n/,
+    )
+  })
+
+  it('maps are shown by their names in the lines of the source', () => {
+    using hits = ArrayMap.create({ name: 'hits', value: u64, maxEntries: 1 })
+    using nameless = ArrayMap.create({ value: u64, maxEntries: 1 })
+    const { lines } = bpf`
+      r1 = ${hits.at(0)} ll
+      r1 = ${hits} ll
+      r1 = ${{ map: hits, offset: 4 }} ll
+      r1 = ${nameless} ll
+      exit`
+    expect(lines.map(({ text }) => text)).to.deep.equal([
+      `r1 = \${hits.at(0)} ll`,
+      `r1 = \${hits} ll`,
+      `r1 = \${{ map: hits, offset: 4 }} ll`,
+      `r1 = \${ArrayMap} ll`,
+      'exit',
+    ])
   })
 
   it('bpf_loop calls a function back, bpf_for_each_map_elem another', function () {
