@@ -15,7 +15,7 @@ import { GENERAL, type GeneralName, INSTRUCTION_SET_NAMES, type InstructionSet, 
 import { probeHelper, probeHelperAnywhere } from './helpers'
 import { probeMapType } from './map-types'
 import { probeMemlock } from './memlock'
-import { checkKnown } from './names'
+import { type Aliases, checkKnown, PROGRAM_TYPE_ALIASES } from './names'
 import { probeProgramType } from './program-types'
 import { helperSince, isAtLeast, SINCE } from './since'
 
@@ -154,7 +154,7 @@ export function questionOf(kind: string, name?: string, type?: string): Question
     case 'mapType':
       return mapTypeQuestion(known('map type', name, MAP_TYPE_NAMES))
     case 'programType':
-      return programTypeQuestion(known('program type', name, PROGRAM_TYPE_NAMES))
+      return programTypeQuestion(known('program type', name, PROGRAM_TYPE_NAMES, PROGRAM_TYPE_ALIASES))
     case 'attach':
       return attachQuestion(known('way to attach', name, ATTACH_NAMES))
     case 'helper': {
@@ -173,8 +173,8 @@ export function questionOf(kind: string, name?: string, type?: string): Question
 }
 
 /** The kernel's own capitals are as good. */
-function known<Name extends string>(what: string, name: unknown, names: readonly Name[]): Name {
+function known<Name extends string>(what: string, name: unknown, names: readonly Name[], aliases?: Aliases): Name {
   const lower = typeof name === 'string' && /^[A-Z0-9_]+$/.test(name) ? name.toLowerCase() : name
-  checkKnown(what, lower, names)
+  checkKnown(what, lower, names, aliases)
   return lower as Name
 }

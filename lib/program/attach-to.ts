@@ -1,6 +1,8 @@
 import type { Subject } from '../../syscalls/errno'
 import type { AttachTypeName, ProgramTypeName } from '../../syscalls/uapi-names'
 import type { KernelSymbol } from '../asm'
+import { tryKernel } from '../btf/btf'
+import { BtfError } from '../btf/error'
 import { type KernelTypeKind, kernelTypeId } from '../btf/kernel'
 import { programFunctionId } from '../btf/of-program'
 import { fdOf, type HasFd } from '../handle/fd-of'
@@ -109,7 +111,20 @@ function named(type: ProgramTypeName, attachType: AttachTypeName | undefined, na
         `there is nothing to look ${name} up in`,
     )
   }
-  throw new RangeError(`the kernel has no ${what} called ${JSON.stringify(name)} (its BTF has no ${full})`)
+  throw new RangeError(
+    `the kernel has no ${what} called ${JSON.stringify(name)} (its BTF has no ${full})${nearestTo(full, kind, prefix)}`,
+  )
+}
+
+/** ': did you mean ...?', as BTF tells it of a name that it has not got; without the prefix. */
+function nearestTo(name: string, kind: KernelTypeKind, prefix: string): string {
+  try {
+    tryKernel()?.require(name, kind)
+  } catch (error) {
+    const said = error instanceof BtfError ? /: did you mean .*\?$/.exec(error.message)?.[0] : undefined
+    return said?.replaceAll(`'${prefix}`, "'") ?? ''
+  }
+  return ''
 }
 
 function lookedUp(

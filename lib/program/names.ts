@@ -1,6 +1,6 @@
 import { ATTACH_TYPES, type AttachTypeName, PROGRAM_TYPES, type ProgramTypeName } from '../../syscalls/uapi-names'
 import * as uapi from '../../syscalls/uapi-prog'
-import { checkKnown } from '../features/names'
+import { ATTACH_TYPE_ALIASES, checkKnown, PROGRAM_TYPE_ALIASES } from '../features/names'
 
 /** A program's type as the library names it; `type 40` for one that it does not know. */
 export type ProgramTypeLabel = ProgramTypeName | `type ${number}`
@@ -18,13 +18,13 @@ export function programTypeLabel(type: number): ProgramTypeLabel {
 
 /** The kernel's number of a program type. Throws TypeError for a name that is none. */
 export function programTypeNumber(name: ProgramTypeName): number {
-  checkKnown('program type', name, TYPES)
+  checkKnown('program type', name, TYPES, PROGRAM_TYPE_ALIASES)
   return PROGRAM_TYPES[name]
 }
 
 /** The kernel's number of an attach type. Throws TypeError for a name that is none. */
 export function attachTypeNumber(name: AttachTypeName): number {
-  checkKnown('attach type', name, ATTACH)
+  checkKnown('attach type', name, ATTACH, ATTACH_TYPE_ALIASES)
   return ATTACH_TYPES[name]
 }
 

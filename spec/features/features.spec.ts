@@ -210,10 +210,10 @@ describe('features', function () {
 
   it('refuse a name that is none, and know the nearest that is one', () => {
     const refused = (ask: () => unknown, words: RegExp) => expect(ask).to.throw(TypeError, words)
-    refused(
-      () => features.mapType('arean' as 'arena'),
-      /no map type is called 'arean': did you mean 'arena'\? There are/,
-    )
+    refused(() => features.mapType('arean' as 'arena'), /no map type is called 'arean': did you mean 'arena'\?$/)
+    refused(() => features.mapType('hashmap' as 'hash'), /'hashmap': did you mean 'hash'\?$/)
+    refused(() => features.programType('tc' as 'xdp'), /'tc': did you mean 'sched_cls'\?$/)
+    refused(() => features.programType('qqqq' as 'xdp'), /'qqqq': There are socket_filter, kprobe/)
     refused(() => features.programType('kprobes' as 'kprobe'), /did you mean 'kprobe'\?/)
     refused(() => features.attach('tc' as 'tcx'), /no way to attach is called 'tc'/)
     refused(

@@ -22,6 +22,21 @@ const WRONG: readonly Wrong[] = [
   ['no options', undefined, TypeError, 'a program is loaded by'],
   ['no type', { code: returning(2) }, TypeError, 'no program type is called undefined'],
   ['a type that is none', { ...ok, type: 'xpd' }, TypeError, "did you mean 'xdp'?"],
+  ['a type by its old name', { ...ok, type: 'tc' }, TypeError, "'tc': did you mean 'sched_cls'?"],
+  ['a type by its section', { ...ok, type: 'tp' }, TypeError, "'tp': did you mean 'tracepoint'?"],
+  [
+    'an attach type for a type',
+    { ...ok, type: 'fexit' },
+    TypeError,
+    "'fexit': did you mean 'tracing', with expectedAttachType: 'trace_fexit'?",
+  ],
+  [
+    'an attach type without its prefix',
+    { ...ok, type: 'tracing', attachTo: 'vfs_read', expectedAttachType: 'fentry' },
+    TypeError,
+    "no attach type is called 'fentry': did you mean 'trace_fentry'?",
+  ],
+  ['a type that is like none', { ...ok, type: 'qqqq' }, TypeError, "'qqqq': There are socket_filter, kprobe, "],
   ["the kernel's own name", { ...ok, type: 'BPF_PROG_TYPE_XDP' }, TypeError, 'no program type'],
   [
     'an attach type that is none',
@@ -100,6 +115,11 @@ describe('arguments that are wrong', () => {
     for (const id of [0, -1, 1.5, 2 ** 32]) expect(unasked(() => Program.fromId(id))).to.be.instanceOf(RangeError)
     for (const fd of [0, -1, 2 ** 31]) expect(unasked(() => Program.fromFd(fd))).to.be.instanceOf(RangeError)
     expect(unasked(() => Program.fromId('7' as unknown as number))).to.be.instanceOf(TypeError)
+  })
+
+  it('Program.fromId says that there is no program of an id', function () {
+    requireRoot(this)
+    expect(errorOf(() => Program.fromId(99_999_999)).message).to.include('no program has this id')
   })
 
   describe('of a run', () => {

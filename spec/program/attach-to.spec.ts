@@ -49,6 +49,14 @@ describe('attachTo', () => {
     expect(told({ ...place, expectedAttachType: 'modify_return' })).to.deep.equal({ expected: 26, btfId, fd: 0 })
   })
 
+  it('that is misspelt is told with what is near', () => {
+    const said = (options: Omit<ProgramOptions, 'code'>) =>
+      errorOf(() => Program.load({ ...options, code: returning(0) })).message
+    const function_ = said({ type: 'tracing', attachTo: 'do_sys_opnat2', expectedAttachType: 'trace_fentry' })
+    expect(function_).to.match(/called "do_sys_opnat2" .*: did you mean .*'do_sys_openat2'.*\?$/)
+    expect(said({ type: 'lsm', attachTo: 'socket_craete' })).to.match(/: did you mean 'socket_create'/)
+  })
+
   it('is a hook for lsm programs, with or without its prefix', function () {
     const btfId = kernelBtf(this).func('bpf_lsm_socket_create')
     for (const attachTo of ['socket_create', 'bpf_lsm_socket_create']) {
