@@ -26,8 +26,11 @@ export function checkFds(fds: Readonly<Record<string, number | undefined>>): voi
 const KINDS = ['bpf-map', 'bpf-prog', 'bpf_link', 'btf', 'bpf-token', 'bpf_iter'] as const
 export type FdKind = (typeof KINDS)[number]
 
-/** Refuses the fd of a BPF object of another kind. What /proc does not tell is left to the kernel. */
-export function checkKind(fd: number, kind: FdKind): void {
+/**
+ * Refuses the fd of a BPF object of another kind, by the name that it has for who gave it. What /proc does not tell is left
+ * to the kernel.
+ */
+export function checkKind(fd: number, kind: FdKind, called = `fd ${fd}`): void {
   let link: string
   try {
     link = readlinkSync(`/proc/thread-self/fd/${fd}`)
@@ -35,7 +38,7 @@ export function checkKind(fd: number, kind: FdKind): void {
     return
   }
   const found = KINDS.find((name) => link === `anon_inode:${name}` || link === `anon_inode:[${name}]`)
-  if (found !== undefined && found !== kind) throw new TypeError(`fd ${fd} is a ${found}, not a ${kind}`)
+  if (found !== undefined && found !== kind) throw new TypeError(`${called} is a ${found}, not a ${kind}`)
 }
 
 /**

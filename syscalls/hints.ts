@@ -60,9 +60,18 @@ const BY_COMMAND: Readonly<Record<string, Readonly<Record<string, Hint>>>> = {
   BPF_PROG_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
   BPF_LINK_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
   BPF_BTF_GET_NEXT_ID: { EPERM: () => needs('CAP_SYS_ADMIN, to list the ids of the system') },
-  BPF_PROG_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
-  BPF_LINK_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
-  BPF_BTF_GET_FD_BY_ID: { EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does') },
+  BPF_PROG_GET_FD_BY_ID: {
+    EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does'),
+    ENOENT: 'no program has this id: its last reference is gone, or it never was',
+  },
+  BPF_LINK_GET_FD_BY_ID: {
+    EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does'),
+    ENOENT: 'no link has this id: its last reference is gone, or it never was',
+  },
+  BPF_BTF_GET_FD_BY_ID: {
+    EPERM: () => needs('CAP_SYS_ADMIN, which every opening by id does'),
+    ENOENT: 'no BTF object has this id: its last reference is gone, or it never was',
+  },
   BPF_PROG_ATTACH: {
     EPERM:
       'something is attached there already and does not admit another (BPF_F_ALLOW_MULTI), or a capability is missing',

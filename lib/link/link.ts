@@ -48,13 +48,13 @@ export class Link extends Attachment {
 
   /**
    * @internal Takes over the fd of a link. `target` is what it is attached to, in words, where its maker knows better
-   * than the kernel tells.
+   * than the kernel tells; `called` is what the fd is to who gave it.
    */
-  static adopt(fd: number, target?: string): Link {
+  static adopt(fd: number, target?: string, called?: string): Link {
     const handle = new Handle(fd, target === undefined ? 'a link' : `a link: ${target}`)
     try {
       // The info of another kind of object has other fields in the same places.
-      checkKind(fd, 'bpf_link')
+      checkKind(fd, 'bpf_link', called)
       return new Link(handle, target)
     } catch (error) {
       handle.close()
@@ -71,7 +71,7 @@ export class Link extends Attachment {
 
   /** Opens the link pinned at a path. Errors: ENOENT, EACCES; TypeError where something else is pinned there. */
   static fromPin(path: string): Link {
-    const link = Link.adopt(objGet(path, 0, { description: path }))
+    const link = Link.adopt(objGet(path, 0, { description: path }), undefined, path)
     link.#pinning.opened(path)
     return link
   }

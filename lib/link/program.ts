@@ -1,3 +1,4 @@
+import { isUint8Array } from 'node:util/types'
 import { progInfo, progTryOpenById } from '../../syscalls/bpf-prog'
 import { KernelError } from '../../syscalls/errno'
 import { checkKind, closeFd } from '../../syscalls/fd'
@@ -6,6 +7,7 @@ import { fdOf, type HasFd } from '../handle/fd-of'
 import { type ProgramTypeLabel, programTypeLabel } from '../program/names'
 import { programLabel as labelOf } from '../program/options'
 import { Program } from '../program/program'
+import { given } from '../text/given'
 
 /** A program to attach: a `Program`, or whatever has the fd of one. */
 export type ProgramLike = Program | HasFd
@@ -26,7 +28,7 @@ export interface KnownProgram {
  * `where` is what it is to be attached to, for the message. Throws TypeError, ClosedError.
  */
 export function checkProgram(program: ProgramLike, where: string, ...types: readonly ProgramTypeName[]): KnownProgram {
-  const known = look(program)
+  const known = look(program, types)
   if (types.length > 0 && !types.some((wanted) => wanted === known.type)) {
     const wanted = types.join(' or ')
     throw new TypeError(`${where} takes a program of type ${wanted}: ${known.description} is of type ${known.type}`)
@@ -34,19 +36,27 @@ export function checkProgram(program: ProgramLike, where: string, ...types: read
   return known
 }
 
-function look(program: ProgramLike): KnownProgram {
-  if (typeof program !== 'number' && (typeof program !== 'object' || program === null)) {
-    const given = program === null ? 'null' : typeof program
-    throw new TypeError(`program is a Program, or the fd of one, not ${given}`)
-  }
+function look(program: ProgramLike, types: readonly ProgramTypeName[]): KnownProgram {
+  if (typeof program !== 'number') checkHasFd(program, types)
   const fd = fdOf(program, 'program')
   if (program instanceof Program) {
     const { id, type, description, expectedAttachType } = program
     return { fd, id, type, description, expectedAttachType }
   }
-  checkKind(fd, 'bpf-prog')
+  checkKind(fd, 'bpf-prog', typeof program === 'number' ? undefined : given(program))
   const { type, id, name } = progInfo(fd, {}, { description: `fd ${fd}` })
   return { fd, id, type: programTypeLabel(type), description: labelOf(name, id), expectedAttachType: undefined }
+}
+
+/** Asks whether there is an fd, and does not read it: that of a closed program says so. */
+function checkHasFd(program: unknown, [type = 'xdp']: readonly ProgramTypeName[]): void {
+  if (typeof program === 'object' && program !== null) {
+    if ('fd' in program) return
+    if ('bytes' in program || isUint8Array(program)) {
+      throw new TypeError(`program is a Program, not its code: Program.load({ type: '${type}', code }) makes one`)
+    }
+  }
+  throw new TypeError(`program is a Program, or the fd of one, not ${given(program)}`)
 }
 
 /** "Program#12 'count'"; without the name where this process may not ask for it, or the program is gone. */

@@ -1,3 +1,4 @@
+import { checkKeys } from './bulk'
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
 import { type GetOptions, getFlags, KeyedMap, lockHint, type SetOptions, setFlags } from './keyed-map'
@@ -27,6 +28,7 @@ export abstract class ArrayTable<V> extends KeyedMap<number, V> implements Filla
 
   /** The elements at many indices, in their order. */
   getMany(indices: Iterable<number>, options?: GetOptions): (V | undefined)[] {
+    checkKeys(indices, 'getMany')
     const flags = getFlags(options)
     const values: (V | undefined)[] = []
     for (const index of indices) values.push(this.lookup(index, flags))

@@ -1,5 +1,5 @@
 import type { Codec } from '../codec'
-import { counted } from './bulk'
+import { checkValues, counted } from './bulk'
 import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
 import { KeyedMap } from './keyed-map'
@@ -80,6 +80,7 @@ export class BloomFilter<V> extends KeyedMap<undefined, V> implements Fillable<V
 
   /** Adds values, one call each. A KernelError's `done` says how many came before it. Returns how many there were. */
   addMany(values: Iterable<V>): number {
+    checkValues(values, 'addMany')
     let done = 0
     for (const value of values) {
       counted(done, () => this.store(undefined, value, 0))

@@ -1,6 +1,7 @@
 import { BatchCalls } from '../../syscalls/batch'
 import { KernelError, type Subject, throwKernelError } from '../../syscalls/errno'
 import { type Codec, withPath } from '../codec'
+import { given } from '../text/given'
 import { batchCapacity, type WalkTarget } from './walk'
 
 /** Writing and deleting many entries: batch commands, and one by one where the kernel has none. */
@@ -201,8 +202,30 @@ function writeKey<K, V>(target: BulkTarget<K, V>, calls: BatchCalls, i: number, 
 /** A flat list of values is the likely slip, and would otherwise end as "undefined is not a value". */
 export function checkEntry(entry: unknown, number: number): asserts entry is readonly [unknown, unknown] {
   if (Array.isArray(entry) && entry.length === 2) return
-  const what = typeof entry === 'object' ? 'is not one' : `is a ${typeof entry}`
-  throw new TypeError(`entries are [key, value] pairs; number ${number} ${what} (of a plain list: list.entries())`)
+  const what = typeof entry === 'object' || entry === undefined ? '' : ` a ${typeof entry},`
+  throw new TypeError(
+    `entry ${number} is ${given(entry)},${what} not a pair [key, value] (of a plain list: list.entries())`,
+  )
+}
+
+/** Refuses what is no list of entries, by the form that it must have: an object of them is the likely slip. */
+export function checkEntries(entries: unknown, method = 'setMany'): void {
+  if (isIterable(entries)) return
+  throw new TypeError(`${method} takes [key, value] pairs, as a list or a Map, not ${given(entries)}`)
+}
+
+/** The same of keys. */
+export function checkKeys(keys: unknown, method: string): void {
+  if (!isIterable(keys)) throw new TypeError(`${method} takes a list of keys, not ${given(keys)}`)
+}
+
+/** The same of values. */
+export function checkValues(values: unknown, method: string): void {
+  if (!isIterable(values)) throw new TypeError(`${method} takes a list of values, not ${given(values)}`)
+}
+
+function isIterable(x: unknown): boolean {
+  return x !== null && x !== undefined && typeof (x as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
 }
 
 /** Lists of at most `size` items. */

@@ -1,3 +1,4 @@
+import { ipv4, ipv6 } from '../codec'
 import { buildWith } from './build'
 import type { MapSpec } from './spec'
 import { Table, TakingTable } from './table'
@@ -108,6 +109,7 @@ export class LpmTrie<K, V> extends Table<K, V> {
 
   static #any<K, V>(options: AnySize<TableOptions<K, V>>): MapSpec<LpmTrie<K, V>> {
     checkOptions('LpmTrie', options)
+    checkPrefix(options.key)
     return tableSpec(
       'LpmTrie',
       'LPM_TRIE',
@@ -122,6 +124,12 @@ export class LpmTrie<K, V> extends Table<K, V> {
     if (code === 'EINVAL' && /UPDATE|DELETE/.test(command)) return 'the prefix length is more than the bits of the key'
     return super.hint(command, code)
   }
+}
+
+/** An address for a prefix: the kernel would take its first four bytes for the length, or refuse it in a word. */
+function checkPrefix(key: unknown): void {
+  const name = key === ipv4 ? 'ipv4' : key === ipv6 ? 'ipv6' : undefined
+  if (name !== undefined) throw new TypeError(`LpmTrie: its keys are prefixes, not addresses: use ${name}Prefix`)
 }
 
 const LPM_KEY = 'a key is a prefix length, a u32, and 1 to 256 bytes behind it; values have at least a byte'

@@ -5,6 +5,7 @@ import type { MapType } from './attributes'
 import type { BpfMap } from './bpf-map'
 import type { SharedTypes } from './content'
 import { fill } from './fillable'
+import { brief } from './inspect'
 import { KeyedMap } from './keyed-map'
 import { readAttributes } from './mismatch'
 import { createFields, isMapSpec, labelOf, type MapAttributes, type MapSpec, wrapOrClose } from './spec'
@@ -101,7 +102,18 @@ export function duplicateInner<M extends BpfMap>(template: MapSpec<M>, inner: M,
   return wrapOrClose(handle, () => template.family.wrap({ handle, attributes, spec: template }))
 }
 
-/** Anything that may stand where an inner map's content does, but a map. */
-export function isIterable(x: unknown): x is Iterable<unknown> {
-  return typeof x === 'object' && x !== null && Symbol.iterator in x
+/** What maps are filled from, where that is not entries by keys. */
+const FORMS: Partial<Record<MapType, string>> = {
+  ARRAY: 'entries, [[index, value], ...] or list.entries()',
+  PERCPU_ARRAY: 'entries, [[index, value], ...] or list.entries()',
+  QUEUE: 'values, [value, ...]',
+  STACK: 'values, [value, ...]',
+  BLOOM_FILTER: 'values, [value, ...]',
+}
+
+/** Refuses what can be no content of an inner map, by the form that it must have: an object is the likely slip. */
+export function checkContent(template: MapSpec, x: unknown): asserts x is Iterable<unknown> {
+  if (typeof x === 'object' && x !== null && Symbol.iterator in x) return
+  const form = FORMS[template.family.type] ?? 'entries, [[key, value], ...] or a Map'
+  throw new TypeError(`an inner map is given as a ${template.typeName}, or as its ${form}; ${brief(x)} is neither`)
 }

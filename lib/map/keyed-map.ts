@@ -4,7 +4,16 @@ import { BPF_ANY, BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } from '../../syscalls/uapi
 import { type Codec, withPath } from '../codec'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { BpfMap } from './bpf-map'
-import { type BulkTarget, checkEntry, clearBulk, counted, deleteBulk, updateBulk } from './bulk'
+import {
+  type BulkTarget,
+  checkEntries,
+  checkEntry,
+  checkKeys,
+  clearBulk,
+  counted,
+  deleteBulk,
+  updateBulk,
+} from './bulk'
 import { copiedBytes } from './per-cpu'
 import type { MapCore } from './spec'
 import { countEntries, type WalkTarget, walkEntries, walkKeys, walkValues } from './walk'
@@ -245,6 +254,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** Writes many entries, in as few calls as the kernel allows. */
   protected storeMany(entries: Iterable<readonly [K, V]>, flags: number): number {
+    checkEntries(entries)
     // UPDATE_BATCH takes no condition (EINVAL); and the list for a small inner map is not worth what a batch needs.
     const short = Array.isArray(entries) && entries.length < this.few
     if (!short && (flags & (BPF_NOEXIST | BPF_EXIST)) === 0) return updateBulk(this.target(), entries, flags)
@@ -275,6 +285,7 @@ export abstract class KeyedMap<K, V> extends BpfMap {
 
   /** Deletes many keys, in as few calls as the kernel allows; how many of them were there. */
   protected removeMany(keys: Iterable<K>): number {
+    checkKeys(keys, 'deleteMany')
     return deleteBulk(this.target(), keys)
   }
 

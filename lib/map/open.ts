@@ -133,7 +133,7 @@ export function openMap<K, V>(source: MapSource, options: OpenMapOptions<K, V> =
     const subject = { description: `fd ${source.fd}` }
     return specOf(readAttributes(source.fd, subject), source.fd, options).fromFd(source.fd)
   }
-  return adopt(openSource(source, options), options)
+  return adopt(openSource(source, options), options, 'pin' in source ? source.pin : undefined)
 }
 
 /**
@@ -177,10 +177,10 @@ function openPin(path: string, options: OpenOptions): Handle {
 }
 
 /** Wraps the handle in the class of the map's type, or closes it. */
-function adopt<K, V>(handle: Handle, options: OpenMapOptions<K, V>): OpenedMap<K, V> {
+function adopt<K, V>(handle: Handle, options: OpenMapOptions<K, V>, called?: string): OpenedMap<K, V> {
   let spec: MapSpec<OpenedMap<K, V>>
   try {
-    spec = specOf(readAttributes(mapHandle(handle).fd, { description: handle.what }), handle.fd, options)
+    spec = specOf(readAttributes(mapHandle(handle, called).fd, { description: handle.what }), handle.fd, options)
   } catch (error) {
     handle.close()
     throw error

@@ -3,11 +3,11 @@ import { KernelError } from '../../syscalls/errno'
 import { BPF_ANY } from '../../syscalls/uapi-map'
 import { u32, withPath } from '../codec'
 import { BpfMap } from './bpf-map'
-import { updateBulk } from './bulk'
+import { checkEntries, checkKeys, updateBulk } from './bulk'
 import { SharedTypes } from './content'
 import type { ContentOf } from './fillable'
 import { HeldMaps } from './held'
-import { attributesById, createFilled, duplicateInner, isIterable, openInner } from './inner'
+import { attributesById, checkContent, createFilled, duplicateInner, openInner } from './inner'
 import { brief, summarize } from './inspect'
 import { type Codecs, KeyedMap, textOf } from './keyed-map'
 import { innerMismatch } from './mismatch'
@@ -103,12 +103,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
       const inner = content as M
       return { inner, own: this.#held === undefined ? undefined : duplicateInner(this.template, inner) }
     }
-    if (!isIterable(content)) {
-      const given = brief(content)
-      throw new TypeError(
-        `an inner map is given as a ${this.template.typeName}, or as its entries; ${given} is neither`,
-      )
-    }
+    checkContent(this.template, content)
     const inner = createFilled(this.template, content, changes, this.#types)
     return { inner, own: inner }
   }
@@ -217,6 +212,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   /** Deletes many keys in one call where the kernel can (HASH_OF_MAPS; not in Linux 5.10, there in 6.1): how many of them were there. */
   deleteMany(keys: Iterable<K>): number {
+    checkKeys(keys, 'deleteMany')
     const list = [...keys]
     const bytes = this.#held === undefined ? [] : this.#bytesOf(list)
     try {
@@ -254,6 +250,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
    * Returns how many there were.
    */
   setMany(entries: Iterable<readonly [K, InnerContent<M>]>): number {
+    checkEntries(entries)
     return this.#writer().setMany(entries, (installs) => {
       const pairs = installs.map(({ key, inner }): [K, number] => [key, inner.fd])
       return updateBulk(this.target(), pairs, BPF_ANY)
@@ -267,6 +264,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   /** `deleteMany` off the event loop: how many of the keys were there. */
   async deleteManyAsync(keys: Iterable<K>): Promise<number> {
+    checkKeys(keys, 'deleteManyAsync')
     return this.#deleteAsync(this.#bytesOf(keys))
   }
 
@@ -280,6 +278,7 @@ export abstract class OuterMap<K, M extends BpfMap> extends KeyedMap<K, number> 
 
   /** `setMany` off the event loop. The inner maps are made and filled before it returns. */
   async setManyAsync(entries: Iterable<readonly [K, InnerContent<M>]>): Promise<number> {
+    checkEntries(entries, 'setManyAsync')
     return this.#writer().setAsync([...entries], BPF_ANY, {}, true)
   }
 

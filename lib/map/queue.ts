@@ -1,7 +1,7 @@
 import { BPF_ANY, BPF_EXIST } from '../../syscalls/uapi-map'
 import type { Codec } from '../codec'
 import { checkKnownOptions, optionNames } from '../text/known-options'
-import { counted } from './bulk'
+import { checkValues, counted } from './bulk'
 import { noKey } from './fd-codecs'
 import { type Fillable, fill } from './fillable'
 import { KeyedMap } from './keyed-map'
@@ -47,6 +47,7 @@ abstract class ValueQueue<V> extends KeyedMap<undefined, V> implements Fillable<
   /** Puts values in, in their order, one call each. A KernelError's `done` says how many came before it. Returns how many. */
   pushMany(values: Iterable<V>, options?: PushOptions): number {
     const flags = pushFlags(options)
+    checkValues(values, 'pushMany')
     let done = 0
     for (const value of values) {
       counted(done, () => this.store(undefined, value, flags))

@@ -219,7 +219,7 @@ export class MapSpec<M extends BpfMap = BpfMap> {
     checkFamilyOptions(this.family.name, options)
     const fd = objGet(path, openFlags(options), { description: path })
     const handle = new Handle(fd, `${this.family.name} pinned at ${path}`)
-    return wrapOrClose(handle, () => wrapped(this, mapHandle(handle)))
+    return wrapOrClose(handle, () => wrapped(this, mapHandle(handle, path)))
   }
 
   /**
@@ -329,8 +329,8 @@ export function wrapOrClose<T>(handle: Handle, make: () => T): T {
 }
 
 /** The handle, once it is certain to be a map's: the info of a program has other fields in the same places. */
-export function mapHandle(handle: Handle): Handle {
-  checkKind(handle.fd, 'bpf-map')
+export function mapHandle(handle: Handle, called?: string): Handle {
+  checkKind(handle.fd, 'bpf-map', called)
   return handle
 }
 

@@ -1,4 +1,5 @@
 import { unsupportedOr } from '../features/unsupported'
+import { checkKeys } from './bulk'
 import { type Fillable, fill } from './fillable'
 import { entryLine, summarize } from './inspect'
 import { type GetOptions, getFlags, KeyedMap, lockHint, type SetOptions, setFlags } from './keyed-map'
@@ -28,6 +29,7 @@ export abstract class Table<K, V> extends KeyedMap<K, V> implements Fillable<rea
 
   /** The values of many keys, in their order; undefined where there is none. One call each: the kernel has no other way. */
   getMany(keys: Iterable<K>, options?: GetOptions): (V | undefined)[] {
+    checkKeys(keys, 'getMany')
     const flags = getFlags(options)
     const values: (V | undefined)[] = []
     for (const key of keys) values.push(this.lookup(key, flags))

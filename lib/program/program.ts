@@ -102,7 +102,7 @@ export class Program implements Disposable {
 
   /** Opens the program pinned at a path. Errors: ENOENT, EACCES; TypeError where it is no program. Linux 4.4. */
   static fromPin(path: string): Program {
-    return Program.adopt(new Handle(objGet(path, 0, { description: path }), `Program pinned at ${path}`))
+    return Program.adopt(new Handle(objGet(path, 0, { description: path }), `Program pinned at ${path}`), path)
   }
 
   /**
@@ -116,9 +116,9 @@ export class Program implements Disposable {
   }
 
   /** @internal Wraps the handle of a program, or closes it where it is none. */
-  static adopt(handle: Handle): Program {
+  static adopt(handle: Handle, called?: string): Program {
     try {
-      return new Program({ ...coreOf(handle.fd, handle.what), handle })
+      return new Program({ ...coreOf(handle.fd, handle.what, called), handle })
     } catch (error) {
       handle.close()
       throw error
@@ -356,8 +356,8 @@ function ofLoaded(
 }
 
 /** What the kernel tells of a program that exists. Refuses the fd of something else. */
-function coreOf(fd: number, description: string): Omit<ProgramCore, 'handle'> {
-  checkKind(fd, 'bpf-prog')
+function coreOf(fd: number, description: string, called?: string): Omit<ProgramCore, 'handle'> {
+  checkKind(fd, 'bpf-prog', called)
   const { type, name, id } = progInfo(fd, {}, { description })
   return { type: programTypeLabel(type), name, id, log: '', expectedAttachType: undefined }
 }

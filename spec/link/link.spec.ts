@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { ArrayMap, attachXdp, ClosedError, KernelError, Link, links, u32 } from '../../lib'
+import { ArrayMap, attachXdp, bpf, ClosedError, KernelError, Link, links, u32 } from '../../lib'
 import { LE } from '../../syscalls/attr-common'
 import { duplicateFd } from '../../syscalls/fd'
 import { viewOf } from '../../syscalls/netlink'
@@ -65,6 +65,25 @@ describe('a link', () => {
       "no option is called 'replacin': did you mean 'replacing'?",
     )
     expect(attached()).to.equal(first.id)
+  })
+
+  it('is not made of what is no program, and says what that is', () => {
+    using map = ArrayMap.create({ name: 'hits', value: u32, maxEntries: 1 })
+    const code = bpf`exit`
+    const load = "program is a Program, not its code: Program.load({ type: 'xdp', code }) makes one"
+    for (const [given, message] of [
+      [{}, 'program is a Program, or the fd of one, not {}'],
+      [undefined, 'program is a Program, or the fd of one, not undefined'],
+      [code, load],
+      [code.bytes(), load],
+      [map, `${map.description} is a bpf-map, not a bpf-prog`],
+      [{ fd: 'three' }, "program must be an fd, or what has one: { fd: 'three' } has none"],
+    ] as const) {
+      expect(() => attachXdp(given as never, 'lo')).to.throw(TypeError, message)
+    }
+    const closed = program()
+    closed.close()
+    expect(() => attachXdp(closed, 'lo')).to.throw(ClosedError)
   })
 
   it('ends the attachment when it is closed, by using as well', async () => {
@@ -239,11 +258,13 @@ describe('a link', () => {
     const other = program()
     const fds = openFds()
     expect(errorOf(() => Link.fromPin(path))).to.be.instanceOf(TypeError)
+    expect(errorOf(() => Link.fromPin(path)).message).to.equal(`${path} is a bpf-map, not a bpf_link`)
     expect(errorOf(() => Link.fromFd(map.fd))).to.be.instanceOf(TypeError)
     expect(errorOf(() => Link.fromFd(other.fd))).to.be.instanceOf(TypeError)
     expect(errorOf(() => Link.fromFd(0))).to.be.instanceOf(RangeError)
     expect(errorOf(() => Link.fromId(0))).to.be.instanceOf(RangeError)
     expect(errorOf(() => Link.fromId(0xffffffff))).to.include({ code: 'ENOENT', command: 'BPF_LINK_GET_FD_BY_ID' })
+    expect(errorOf(() => Link.fromId(0xffffffff)).message).to.include('no link has this id')
     expect(errorOf(() => Link.fromPin(join(bpffs.path, 'none')))).to.include({ code: 'ENOENT', command: 'BPF_OBJ_GET' })
     expect(openFds()).to.equal(fds)
     expect(map.get(0)).to.equal(0)

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { ArrayMap, HashMap, MapMismatchError, u32, u64 } from '../../lib'
+import { ArrayMap, HashMap, MapMismatchError, openMap, u32, u64 } from '../../lib'
 import { objPin } from '../../syscalls/bpf'
 import { progLoad } from '../../syscalls/bpf-prog'
 import { closeFd } from '../../syscalls/fd'
@@ -189,7 +189,8 @@ describe('who may do what with a map', () => {
       const prog = progLoad({ prog_type: BPF_PROG_TYPE_SOCKET_FILTER, insns: returning(0), license: 'GPL' })
       try {
         objPin(path, prog)
-        expect(() => Ports.fromPin(path)).to.throw(TypeError, /is a bpf-prog, not a bpf-map/)
+        expect(() => Ports.fromPin(path)).to.throw(TypeError, `${path} is a bpf-prog, not a bpf-map`)
+        expect(() => openMap({ pin: path })).to.throw(TypeError, `${path} is a bpf-prog, not a bpf-map`)
         expect(() => Ports.fromFd(prog)).to.throw(TypeError, /is a bpf-prog, not a bpf-map/)
         map.unpin(path)
       } finally {

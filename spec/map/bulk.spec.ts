@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ArrayMap, bytes, HashMap, KernelError, LpmTrie, u32, u64 } from '../../lib'
+import { ArrayMap, bytes, HashMap, KernelError, LpmTrie, Queue, u32, u64 } from '../../lib'
 import { ipv4Prefix } from '../../lib/codec'
 import * as uapi from '../../syscalls/uapi'
 import { errorOf } from '../support/error'
@@ -182,10 +182,10 @@ describe('many entries at once', () => {
     using map = table()
     const wrong = (entries: unknown, options?: object) => errorOf(() => map.setMany(entries as never, options))
     expect(wrong([1, 2, 3, 4, 5]).message).to.match(
-      /entries are \[key, value\] pairs; number 0 is a number \(of a plain list: list\.entries\(\)\)/,
+      /^entry 0 is 1, a number, not a pair \[key, value\] \(of a plain list: list\.entries\(\)\)$/,
     )
-    expect(wrong([[1, 1n], [2]]).message).to.match(/number 1 is not/)
-    expect(wrong([1, 2], { only: 'create' }).message).to.match(/entries are \[key, value\] pairs; number 0/)
+    expect(wrong([[1, 1n], [2]]).message).to.match(/^entry 1 is \[ 2 \], not a pair/)
+    expect(wrong([1, 2], { only: 'create' }).message).to.match(/^entry 0 is 1, a number, not a pair/)
     expect(wrong([...pairs(5), [-1, 0n]]).message).to.match(/^\[5\]\.key: -1/)
     expect(wrong([...pairs(5), [1, 'x']]).message).to.match(/^\[5\]\.value:/)
     expect(wrong([[1, 'x']]).message).to.match(/^\[0\]\.value:/)
@@ -195,7 +195,15 @@ describe('many entries at once', () => {
     const late = Array.from({ length: 9000 }, (_, n) => [n % 100, n === 8999 ? -1n : 0n] as const)
     expect(wrong(late)).to.include({ name: 'RangeError', done: 8192 })
     map.clear()
-    expect(() => map.getMany(1 as never)).to.throw(TypeError, /not iterable/)
+    expect(wrong({ 1: 2n }).message).to.equal("setMany takes [key, value] pairs, as a list or a Map, not { '1': 2n }")
+    expect(wrong({ 1: 2n }, { only: 'create' }).message).to.match(/^setMany takes/)
+    expect(() => map.getMany(1 as never)).to.throw(TypeError, 'getMany takes a list of keys, not 1')
+    expect(() => map.deleteMany(1 as never)).to.throw(TypeError, 'deleteMany takes a list of keys, not 1')
+    using array = ArrayMap.create({ value: u32, maxEntries: 2 })
+    expect(() => array.getMany(undefined as never)).to.throw(TypeError, 'getMany takes a list of keys, not undefined')
+    expect(() => array.setMany({ 0: 1 } as never)).to.throw(TypeError, "not { '0': 1 }")
+    using queue = Queue.create({ value: u32, maxEntries: 2 })
+    expect(() => queue.pushMany(5 as never)).to.throw(TypeError, 'pushMany takes a list of values, not 5')
   })
 
   it('fill an array, and change many of its elements', () => {

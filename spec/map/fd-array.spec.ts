@@ -92,7 +92,7 @@ describe('arrays of fds', () => {
       expect(() => array.set(0, -1)).to.throw(RangeError)
       expect(() => array.set(0, '5' as never)).to.throw(TypeError, /program must be a number, not string/)
       expect(() => array.set(0, null as never)).to.throw(TypeError, /program must be a number, not null/)
-      expect(() => array.set(0, {} as never)).to.throw(TypeError, /program must be a number, not undefined/)
+      expect(() => array.set(0, {} as never)).to.throw(TypeError, 'program must be an fd, or what has one: {} has none')
       expect(array.size).to.equal(0)
     })
   })

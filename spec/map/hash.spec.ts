@@ -15,7 +15,7 @@ import {
   u32,
   u64,
 } from '../../lib'
-import { ipv4Prefix } from '../../lib/codec'
+import { ipv4, ipv4Prefix, ipv6 } from '../../lib/codec'
 import { errorOf } from '../support/error'
 import { linuxBefore, needs, pending, requireFeature, requireRoot } from '../support/kernel'
 import { bpftoolDump, fdNumber, needsBpftool, openFds } from './kit'
@@ -199,6 +199,15 @@ describe('HashMap', () => {
       TypeError,
       /HashMap\.create\(\{ \.\.\. \}\) makes one/,
     )
+  })
+
+  it('LPM tries refuse an address for a key, and say what to use', () => {
+    for (const [key, use] of [
+      [ipv4, 'ipv4Prefix'],
+      [ipv6, 'ipv6Prefix'],
+    ] as const) {
+      expect(() => LpmTrie.spec({ key, value: u32, maxEntries: 2 })).to.throw(TypeError, `use ${use}`)
+    }
   })
 
   it('passes the refusals of the kernel on, in words, and leaves nothing open', () => {

@@ -3,17 +3,19 @@ import { expect } from 'chai'
 import {
   ArrayMap,
   ArrayOfMaps,
+  type BpfMap,
   ClosedError,
   HashMap,
   HashOfMaps,
   LruHashMap,
   PerCpuArrayMap,
   ProgArray,
+  Queue,
   u32,
   u64,
   XskMap,
 } from '../../lib'
-import { errorOf } from '../support/error'
+import { errorOf, rejectionOf } from '../support/error'
 import { eventually, requireRoot } from '../support/kernel'
 import { idsOfMapsNamed } from '../support/named'
 
@@ -132,15 +134,38 @@ describe('what an outer map refuses', () => {
     for (const content of [5, null, undefined, 'text', {}, Allowed, outer.idOf(1)]) {
       const error = errorOf(() => outer.set(1, content as never))
       expect(error).to.be.instanceOf(TypeError)
-      expect(error.message).to.match(/an inner map is given as a HashMap<u32, u32>, or as its entries; .* is neither/)
+      expect(error.message).to.match(
+        /an inner map is given as a HashMap<u32, u32>, or as its entries, \[\[key, value\], \.\.\.\] or a Map; .* is neither/,
+      )
     }
+  })
+
+  it('content of another form, with the form that the inner maps take', async () => {
+    for (const [inner, form] of [
+      [
+        ArrayMap.spec({ value: u32, maxEntries: 2 }),
+        /as its entries, \[\[index, value\], \.\.\.\] or list\.entries\(\); /,
+      ],
+      [Queue.spec({ value: u32, maxEntries: 2 }), /as its values, \[value, \.\.\.\]; /],
+    ] as const) {
+      using maps = HashOfMaps.create<number, BpfMap>({ key: u32, inner, maxEntries: 2 })
+      expect(() => maps.set(1, { 0: 1 } as never)).to.throw(TypeError, form)
+    }
+    expect(() => outer.setMany({ 1: [[1, 2]] } as never)).to.throw(TypeError, 'setMany takes [key, value] pairs')
+    expect(() => outer.deleteMany(1 as never)).to.throw(TypeError, 'deleteMany takes a list of keys, not 1')
+    expect(await rejectionOf(outer.setManyAsync(1 as never))).to.include({
+      message: 'setManyAsync takes [key, value] pairs, as a list or a Map, not 1',
+    })
+    expect(await rejectionOf(outer.deleteManyAsync(1 as never))).to.include({
+      message: 'deleteManyAsync takes a list of keys, not 1',
+    })
   })
 
   it('entries that are no pairs, or do not fit, with the place', () => {
     expect(errorOf(() => outer.set(1, [1, 2] as never)).message).to.match(
-      /entries are \[key, value\] pairs; number 0 is a number/,
+      /entry 0 is 1, a number, not a pair \[key, value\]/,
     )
-    expect(errorOf(() => outer.set(1, [[1, 2, 3]] as never)).message).to.match(/entries are \[key, value\] pairs/)
+    expect(errorOf(() => outer.set(1, [[1, 2, 3]] as never)).message).to.match(/entry 0 is \[ 1, 2, 3 \], not a pair/)
     expect(
       errorOf(() =>
         outer.set(1, [

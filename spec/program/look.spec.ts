@@ -213,7 +213,7 @@ describe('a program', () => {
       const path = `${bpffs.path}/spec_map`
       table.pin(path)
       try {
-        expect(() => Program.fromPin(path)).to.throw(TypeError, 'bpf-map')
+        expect(() => Program.fromPin(path)).to.throw(TypeError, `${path} is a bpf-map, not a bpf-prog`)
       } finally {
         table.unpin(path)
       }
