@@ -208,6 +208,13 @@ export abstract class BpfMap implements Disposable {
     return `${this.description}${this.closed ? ' closed' : this.#summary(0).size}`
   }
 
+  /** What maxEntries says, with what it counts where that is no entries, or how many there are is not to be known. */
+  #most(): string {
+    const { size, type } = this.spec.family
+    if (size !== undefined) return `${this.maxEntries} ${size.of}`
+    return type === 'QUEUE' || type === 'STACK' ? `up to ${this.maxEntries}` : `${this.maxEntries}`
+  }
+
   /** How full it is, and the lines of its entries where they are few; or the code of why that cannot be told. */
   #summary(few: number): { size: string; lines: readonly string[] } {
     let found: ReturnType<BpfMap['inspectEntries']>
@@ -218,7 +225,7 @@ export abstract class BpfMap implements Disposable {
       trouble = ` (${(error as { code?: string }).code ?? 'unreadable'})`
     }
     // 0 where a map has no limit of its own: the storages.
-    const counts = [found?.size, this.maxEntries === 0 ? undefined : this.maxEntries].filter((n) => n !== undefined)
+    const counts = [found?.size, this.maxEntries === 0 ? undefined : this.#most()].filter((n) => n !== undefined)
     return { size: (counts.length === 0 ? '' : ` ${counts.join('/')}`) + trouble, lines: found?.lines ?? [] }
   }
 }
