@@ -62,6 +62,13 @@ export interface About {
   readonly done?: number | undefined
 }
 
+/** Gives an error fields that are read by their names, and not shown beside its message by console.log. */
+export function hide(error: Error, fields: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(fields)) {
+    Object.defineProperty(error, name, { value, enumerable: false, configurable: true, writable: true })
+  }
+}
+
 /** A system call that failed, in the shape of Node's system errors. */
 export class KernelError extends Error {
   override readonly name: string = 'KernelError'
@@ -72,13 +79,13 @@ export class KernelError extends Error {
   /** 'bpf', 'mmap' ... */
   readonly syscall: string
   /** 'BPF_MAP_CREATE'. */
-  readonly command: string
+  declare readonly command: string
   /** What it was done to, where there was something. */
-  readonly object: string | undefined
+  declare readonly object: string | undefined
   /** The likely cause in words, where one is known. */
-  readonly hint: string | undefined
+  declare readonly hint: string | undefined
   /** Of a call for many entries: how many were done before the one that failed. */
-  readonly done: number | undefined
+  declare readonly done: number | undefined
   readonly #about: About
 
   constructor(errno: number, about: About) {
@@ -92,10 +99,8 @@ export class KernelError extends Error {
     this.code = code
     this.errno = -errno
     this.syscall = about.syscall ?? 'bpf'
-    this.command = about.command
-    this.object = object
-    this.hint = hint
-    this.done = about.done
+    // The message has them: where the error is printed, they are not to be told again.
+    hide(this, { command: about.command, object, hint, done: about.done })
     this.#about = about
   }
 
@@ -113,6 +118,12 @@ export class KernelError extends Error {
   /** The same failure with what it was a part of in front of its cause: 'filling a new inner map: the map is full'. */
   within(what: string): KernelError {
     return this.withHint(`${what}: ${this.hint ?? errnoText(-this.errno, this.code)}`)
+  }
+
+  /** All fields, for logs; those that are undefined are left out where it becomes text. */
+  toJSON(): object {
+    const { name, code, errno, syscall, command, object, hint, done } = this
+    return { name, code, errno, syscall, command, object, hint, done }
   }
 
   /** @internal Another of its kind, with other circumstances. */

@@ -1,4 +1,4 @@
-import { type About, KernelError } from '../../syscalls/errno'
+import { type About, hide, KernelError } from '../../syscalls/errno'
 import { BPF_F_INNER_MAP, BPF_F_MMAPABLE } from '../../syscalls/uapi-map'
 import { questions } from './lazy'
 
@@ -6,15 +6,18 @@ import { questions } from './lazy'
 export class UnsupportedError extends KernelError {
   override readonly name: string = 'UnsupportedError'
   /** What the kernel has not got, in words: 'maps of type arena'. */
-  readonly feature: string
+  declare readonly feature: string
   /** The first Linux version with it: '6.9'. A kernel of that version or later was built without. */
-  readonly since: string | undefined
+  declare readonly since: string | undefined
 
   /** @internal `failure` is what the call came to. */
   constructor(errno: number, about: About, feature: string, since: string | undefined) {
     super(errno, about)
-    this.feature = feature
-    this.since = since
+    hide(this, { feature, since })
+  }
+
+  override toJSON(): object {
+    return { ...super.toJSON(), feature: this.feature, since: this.since }
   }
 
   protected override remade(about: About): UnsupportedError {

@@ -1,4 +1,4 @@
-import { type About, errnoName, KernelError } from '../../syscalls/errno'
+import { type About, errnoName, hide, KernelError } from '../../syscalls/errno'
 import { disassemble } from '../asm'
 import type { MissingInKernel, SourceLine } from './options'
 import { causeOf } from './verifier-causes'
@@ -30,11 +30,11 @@ export interface RefusedProgram {
 export class VerifierError extends KernelError {
   override readonly name: string = 'VerifierError'
   /** All that the verifier said. */
-  readonly log: string
+  declare readonly log: string
   /** undefined where the log tells none. */
-  readonly instruction: RefusedInstruction | undefined
+  declare readonly instruction: RefusedInstruction | undefined
   /** What the instruction needs and this kernel has not got: a field, a type or a function; undefined for other refusals. */
-  readonly missing: MissingInKernel | undefined
+  declare readonly missing: MissingInKernel | undefined
   readonly #program: RefusedProgram
 
   /** @internal */
@@ -49,11 +49,14 @@ export class VerifierError extends KernelError {
       about.hint ??
       (missing === undefined ? causeOf(words.messages, refused) : missingCause(missing))
     super(errno, { ...about, subject: { description: about.subject?.description ?? '', hint: () => hint ?? said } })
-    this.log = program.log
-    this.instruction = instruction
-    this.missing = missing
+    hide(this, { log: program.log, instruction, missing })
     this.#program = program
     this.message = [this.message, ...placeLines(instruction), ...saidLines(words)].join('\n')
+  }
+
+  override toJSON(): object {
+    const { log, instruction, missing } = this
+    return { ...super.toJSON(), log, instruction, missing }
   }
 
   protected override remade(about: About): VerifierError {

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { ArrayMap, assemble, bpf, KernelError, Program, u64, VerifierError } from '../../lib'
 import { causeOf } from '../../lib/program/verifier-causes'
@@ -61,6 +62,21 @@ describe('VerifierError', function () {
         exit`)
     expect(instruction).to.deep.include({ index: 2, text: 'r0 = r9' })
     expect(instruction?.source?.line).to.equal(3)
+  })
+
+  it('is printed with each thing once: fields that the message tells are read by their names', () => {
+    const error = refusalOf(bpf`
+        *(u32 *)(r10 - 4) = 0
+        r0 = *(u64 *)(r10 - 516)
+        exit`)
+    const shown = inspect(error)
+    expect(error.hint).to.be.a('string')
+    expect(shown.split(error.hint as string)).to.have.length(2)
+    expect(shown)
+      .to.match(/code: 'EACCES'/)
+      .and.to.not.match(/\b(?:log|missing|instruction|done|object|hint): /)
+    expect(JSON.parse(JSON.stringify(error))).to.deep.include({ code: 'EACCES', hint: error.hint, log: error.log })
+    expect(error.instruction?.index).to.equal(1)
   })
 
   it('stays one with what is said around it', () => {

@@ -75,7 +75,7 @@ describe('KernelError', () => {
   it('has the shape of a system error of node', () => {
     const error = refusal(() => throwKernelError(22, { command: 'BPF_MAP_GET_NEXT_KEY', subject }))
     expect(error).to.be.instanceOf(Error)
-    expect({ ...error }).to.deep.equal({
+    expect(error.toJSON()).to.deep.equal({
       name: 'KernelError',
       code: 'EINVAL',
       errno: -22,
@@ -88,6 +88,21 @@ describe('KernelError', () => {
     expect(error.message).to.equal("EINVAL: BPF_MAP_GET_NEXT_KEY on HashMap#12 'ports': invalid argument")
     expect(error.stack?.split('\n')[0]).to.equal(`KernelError: ${error.message}`)
     expect(inspect(error)).to.include("code: 'EINVAL'")
+  })
+
+  it('is printed with each thing once, and has all of them as JSON', () => {
+    const subject = { description: "HashMap#12 'ports'", hint: () => 'the map is full' }
+    const error = new KernelError(7, { command: 'BPF_MAP_UPDATE_ELEM', subject })
+    const shown = inspect(error)
+    for (const once of ['the map is full', 'HashMap#12', 'BPF_MAP_UPDATE_ELEM']) {
+      expect(shown.split(once), once).to.have.length(2)
+    }
+    expect(shown).to.include("code: 'E2BIG'").and.to.not.include('undefined')
+    expect(error).to.include({ object: "HashMap#12 'ports'", hint: 'the map is full', done: undefined })
+    expect(JSON.parse(JSON.stringify(error))).to.deep.equal({
+      ...{ name: 'KernelError', code: 'E2BIG', errno: -7, syscall: 'bpf', command: 'BPF_MAP_UPDATE_ELEM' },
+      ...{ object: "HashMap#12 'ports'", hint: 'the map is full' },
+    })
   })
 
   it('begins its stack where the call was made', () => {
