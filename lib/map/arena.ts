@@ -8,7 +8,7 @@ import { checkU32, checkU64 } from './attributes'
 import { BpfMap } from './bpf-map'
 import { buildWith } from './build'
 import type { CreateOptions, MapSpec, OpenOptions } from './spec'
-import { checkOptions, plainSpec, withFlag } from './table-options'
+import { checkOptions, plainSpec, sizedBy, withFlag } from './table-options'
 
 /** What an arena is made of. */
 export interface ArenaOptions extends CreateOptions {
@@ -16,7 +16,7 @@ export interface ArenaOptions extends CreateOptions {
   readonly pages: number
 }
 
-type AnyArena = CreateOptions & OpenOptions & { readonly pages?: number }
+type AnyArena = CreateOptions & OpenOptions & { readonly pages?: number; readonly maxEntries?: number }
 
 /**
  * Memory that programs and user space share (BPF_MAP_TYPE_ARENA, Linux 6.9): up to 4 GiB, whose pages are there once a
@@ -59,7 +59,7 @@ export class Arena extends BpfMap {
   static #any(options: AnyArena): MapSpec<Arena> {
     checkOptions('Arena', options)
     if (options?.pages !== undefined) checkU32('pages', options.pages, 1)
-    const sized = options?.pages === undefined ? options : { ...options, maxEntries: options.pages }
+    const sized = options?.pages === undefined ? options : sizedBy(options, 'pages', options.pages)
     const none = { keySize: 0, valueSize: 0 }
     return plainSpec('Arena', 'ARENA', withFlag(sized, 'MMAPABLE'), none, (core) => new Arena(core), {
       size: { option: 'pages', of: 'pages' },

@@ -4,7 +4,7 @@ import { pageSize } from '../cpu/page-size'
 import { checkU32 } from './attributes'
 import { BpfMap } from './bpf-map'
 import { type CreateOptions, createFields, type MapAttributes, type MapSpec, type OpenOptions } from './spec'
-import { checkOptions, plainSpec } from './table-options'
+import { checkOptions, plainSpec, sizedBy } from './table-options'
 
 /** What a ring buffer is made of. */
 export interface RingOptions extends CreateOptions {
@@ -12,7 +12,7 @@ export interface RingOptions extends CreateOptions {
   readonly size: number
 }
 
-type AnyRing = CreateOptions & OpenOptions & { readonly size?: number }
+type AnyRing = CreateOptions & OpenOptions & { readonly size?: number; readonly maxEntries?: number }
 
 const NONE = { keySize: 0, valueSize: 0 }
 
@@ -38,7 +38,7 @@ const RING = { build: buildRing, size: { option: 'size', of: 'bytes' } } as cons
 
 function ringParts(options: AnyRing) {
   if (options?.size !== undefined) checkRingSize(options.size)
-  return options?.size === undefined ? options : { ...options, maxEntries: options.size }
+  return options?.size === undefined ? options : sizedBy(options, 'size', options.size)
 }
 
 /**

@@ -146,6 +146,17 @@ export function checkOptions(name: FamilyName, options: unknown): void {
   throw new TypeError(`${name} holds bytes, not maps: ${instead}`)
 }
 
+/**
+ * The options of a map whose size another option tells: with that for maxEntries, which compiled objects and `openMap` give
+ * too. Throws RangeError where they differ.
+ */
+export function sizedBy<O extends { readonly maxEntries?: number }>(options: O, option: string, size: number): O {
+  const { maxEntries = size } = options
+  if (maxEntries !== size)
+    throw new RangeError(`${option} is ${size}, and maxEntries ${maxEntries}: ${option} alone will do`)
+  return { ...options, maxEntries: size }
+}
+
 /** The same options with one more flag: one that the kernel insists on, or that an option of ours stands for. */
 export function withFlag<T extends CreateOptions>(options: T, flag: MapFlag): T {
   const flags = options?.flags ?? []

@@ -102,6 +102,9 @@ describe('options of maps', () => {
     for (const [make, wrong, option] of STRAY) {
       expect(() => make(options(wrong)), option).to.throw(TypeError, `no option is called '${option}': `)
     }
+    const twice = 'size is 4096, and maxEntries 5: size alone will do'
+    expect(() => lib.RingBuf.spec(options({ size: 4096, maxEntries: 5 }))).to.throw(RangeError, twice)
+    expect(() => lib.Arena.spec(options({ pages: 2, maxEntries: 5 }))).to.throw(RangeError, 'pages alone will do')
   })
 
   it('that were refused have written nothing', async () => {
