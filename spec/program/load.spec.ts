@@ -199,7 +199,9 @@ describe('Program.load', function () {
       try { Program.load({ type: 'xdp', code: assemble('r0 = 2\\nexit') }) }
       catch (error) { console.log(error.name, error.code, error.message) }`
     const { stdout } = await runInChild(script, { without: ['bpf', 'sys_admin', 'sys_resource'] })
-    expect(stdout).to.match(/^KernelError EPERM EPERM: BPF_PROG_LOAD on Program: .*xdp.*; this process lacks CAP_BPF \(/)
+    expect(stdout).to.match(
+      /^KernelError EPERM EPERM: BPF_PROG_LOAD on Program: .*xdp.*; this process lacks CAP_BPF \(/,
+    )
   })
 
   it('says that options do not go together', () => {
