@@ -26,6 +26,9 @@ export function checkFds(fds: Readonly<Record<string, number | undefined>>): voi
 const KINDS = ['bpf-map', 'bpf-prog', 'bpf_link', 'btf', 'bpf-token', 'bpf_iter'] as const
 export type FdKind = (typeof KINDS)[number]
 
+/** A link that is opened by its pin or its id goes by another name than one that was just made (bpf_link_new_fd). */
+const OPENED_LINK = 'bpf-link'
+
 /**
  * Refuses the fd of a BPF object of another kind, by the name that it has for who gave it. What /proc does not tell is left
  * to the kernel.
@@ -37,7 +40,8 @@ export function checkKind(fd: number, kind: FdKind, called = `fd ${fd}`): void {
   } catch {
     return
   }
-  const found = KINDS.find((name) => link === `anon_inode:${name}` || link === `anon_inode:[${name}]`)
+  const name = /^anon_inode:\[?(.*?)\]?$/.exec(link)?.[1]
+  const found = name === OPENED_LINK ? 'bpf_link' : KINDS.find((each) => each === name)
   if (found !== undefined && found !== kind) throw new TypeError(`${called} is a ${found}, not a ${kind}`)
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { ArrayMap, attachXdp, bpf, ClosedError, KernelError, Link, links, u32 } from '../../lib'
+import { ArrayMap, attachXdp, bpf, ClosedError, KernelError, Link, links, openMap, Program, u32 } from '../../lib'
 import { LE } from '../../syscalls/attr-common'
 import { duplicateFd } from '../../syscalls/fd'
 import { viewOf } from '../../syscalls/netlink'
@@ -268,6 +268,27 @@ describe('a link', () => {
     expect(errorOf(() => Link.fromPin(join(bpffs.path, 'none')))).to.include({ code: 'ENOENT', command: 'BPF_OBJ_GET' })
     expect(openFds()).to.equal(fds)
     expect(map.get(0)).to.equal(0)
+  })
+
+  it('is known for a link by whatever wants another object, however it was opened', () => {
+    const link = stage.using(attachXdp(program(), 'lo'))
+    const path = join(bpffs.path, 'no-program')
+    link.pin(path)
+    using pinned = Link.fromPin(path)
+    using found = Link.fromId(link.id)
+    const fds = openFds()
+    for (const [open, wanted] of [
+      [() => Program.fromPin(path), 'bpf-prog'],
+      [() => openMap({ pin: path }), 'bpf-map'],
+      [() => attachXdp(pinned, 'lo'), 'bpf-prog'],
+      ...[link, pinned, found].map(({ fd }) => [() => Program.fromFd(fd), 'bpf-prog'] as const),
+    ] as const) {
+      const error = errorOf(open)
+      expect(error).to.be.instanceOf(TypeError)
+      expect(error.message).to.match(new RegExp(`^fd \\d+ is a bpf_link, not a ${wanted}$`))
+    }
+    expect(openFds()).to.equal(fds)
+    pinned.unpin()
   })
 
   it('says that it is closed', () => {
