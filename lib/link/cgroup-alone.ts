@@ -5,7 +5,7 @@ import { BPF_F_ALLOW_OVERRIDE } from '../../syscalls/uapi-link'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { Handle } from '../handle/handle'
 import type { Attachment } from './attachment'
-import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
+import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook, OTHER_HOOK } from './cgroup-hooks'
 import { OwnAttachment, refusal } from './own'
 import { checkProgram, type KnownProgram, type ProgramLike, programLabel } from './program'
 
@@ -35,7 +35,10 @@ class CgroupAttachment extends OwnAttachment {
     this.#hook = hook
     this.#where = where
     this.#mode = mode
-    this.#subject = { description: where, hint: (_command, code) => CGROUP_HINTS[code] }
+    this.#subject = {
+      description: where,
+      hint: (_command, code) => (code === 'EINVAL' ? OTHER_HOOK : CGROUP_HINTS[code]),
+    }
   }
 
   static make(program: KnownProgram, cgroup: number, hook: CgroupHook, where: string, mode: Mode) {

@@ -35,6 +35,9 @@ export const CGROUP_HOOKS = {
 
 export type CgroupHook = keyof typeof CGROUP_HOOKS
 
+/** Of a program of which only an fd or an id was given: for which hook it was loaded, the kernel alone knows. */
+export const OTHER_HOOK = 'the program was loaded for another hook (expectedAttachType)'
+
 /** What the kernel says of what is no cgroup, or no longer. */
 export const CGROUP_HINTS: Readonly<Record<string, string>> = {
   EBADF: 'the file descriptor is not that of the folder of a cgroup of version 2',

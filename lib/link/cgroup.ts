@@ -5,10 +5,10 @@ import { fdOf, type HasFd } from '../handle/fd-of'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import type { Attachment } from './attachment'
 import { attachAlone } from './cgroup-alone'
-import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
+import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook, OTHER_HOOK } from './cgroup-hooks'
 import { createLink, type Link } from './link'
 import { ORDER_HINTS, type OrderOptions, orderOf } from './order'
-import { checkProgram, type ProgramLike } from './program'
+import { checkProgram, type KnownProgram, type ProgramLike } from './program'
 
 /** A cgroup of version 2: its folder, or an fd of that. */
 export type Cgroup = string | HasFd
@@ -59,21 +59,25 @@ export function attachCgroup(program: ProgramLike, cgroup: Cgroup, options: Cgro
     const union = flags === undefined && order.expectedRevision === undefined ? undefined : { ...relative }
     const fields = { prog_fd: known.fd, target_fd, attach_type, flags }
     const target = union === undefined ? fields : { ...fields, union: { member: 'cgroup' as const, ...union } }
-    return createLink(target, where, asked(hook), (_command, code) => hint(code, union !== undefined))
+    return createLink(target, where, asked(hook), (_command, code) => hint(code, union !== undefined, known))
   })
 }
 
 const asked = (hook: CgroupHook): readonly Words[] => [['attach', hook === 'lsm_cgroup' ? hook : 'cgroup']]
 
-function hint(code: string, ordered: boolean): string | undefined {
+function hint(code: string, ordered: boolean, { expectedAttachType }: KnownProgram): string | undefined {
   if (code === 'EPERM') {
     return 'a program is attached to this cgroup, or to one above it, that admits no other, or a capability is missing'
   }
   if (code === 'E2BIG') return 'a cgroup takes 64 programs at a hook'
   // Of a neighbour that is not there, too (get_prog_list in kernel/bpf/cgroup.c).
   if (code === 'EINVAL' && ordered) {
-    return 'the neighbour is not attached there; or the kernel is from before Linux 6.17, and knows no order among the programs of a cgroup'
+    const unknown = expectedAttachType === undefined ? `; or ${OTHER_HOOK}` : ''
+    return `the neighbour is not attached there; or the kernel is from before Linux 6.17, and knows no order among the programs of a cgroup${unknown}`
   }
+  if (code === 'EINVAL' && expectedAttachType === undefined) return OTHER_HOOK
+  // A link of another hook, and one that is detached, are said to be missing as the cgroup is (get_anchor_link).
+  if (code === 'ENOENT' && ordered) return `${ORDER_HINTS.ENOENT}, or ${CGROUP_HINTS.ENOENT}`
   return CGROUP_HINTS[code] ?? ORDER_HINTS[code]
 }
 
@@ -117,7 +121,7 @@ const CGROUP2_MAGIC = 0x63677270n
 /** Runs `use` with an fd of the cgroup's folder, which is closed afterwards if it was opened here. */
 export function withCgroup<T>(cgroup: Cgroup, use: (fd: number, label: string) => T): T {
   if (typeof cgroup !== 'string') {
-    const fd = fdOf(cgroup, 'cgroup')
+    const fd = fdOf(cgroup, 'cgroup', 'the path of its folder, or an fd of that')
     return use(fd, `the cgroup of fd ${fd}`)
   }
   const { type } = statfsSync(cgroup, { bigint: true })

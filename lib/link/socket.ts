@@ -150,7 +150,7 @@ function socketFd(socket: SocketLike): number | undefined {
     const fd = handleOf(socket)?.fd
     return typeof fd === 'number' && fd > 0 ? fd : undefined
   }
-  return fdOf(socket as HasFd, 'socket')
+  return fdOf(socket as HasFd, 'socket', 'a socket of Node, or the fd of one')
 }
 
 function handleOf(socket: StreamSocket | DatagramSocket | Server): WithHandle | undefined {

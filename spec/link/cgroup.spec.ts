@@ -321,6 +321,39 @@ describe('programs at cgroups', () => {
       expect(negative.message).to.match(/^-1 cannot be expectedRevision/)
     })
 
+    it('a neighbour that is a link of another hook, or detached', function () {
+      requireLinux(this, 6, 17, 'an order among the programs of a cgroup')
+      const silent = counter(stage, 'cgroup_skb', ALLOW)
+      using elsewhere = attachCgroup(silent, folder, { hook: 'cgroup_inet_egress' })
+      using detached = attachCgroup(counter(stage, 'cgroup_skb', ALLOW), folder, { hook: 'cgroup_inet_ingress' })
+      detached.detach()
+      for (const before of [elsewhere, detached]) {
+        const error = errorOf(() => attachCgroup(silent, folder, { hook: 'cgroup_inet_ingress', place: { before } }))
+        expect(error.message).to.match(/^E(?:NOENT|INVAL): .*: the neighbour is not attached there[,;] or the /)
+      }
+    })
+
+    it('a program whose hook the kernel alone knows', () => {
+      using hidden = Program.fromId(deny().id)
+      for (const mode of ['multi', 'exclusive'] as const) {
+        const error = errorOf(() => attachCgroup(hidden, folder, { hook: 'cgroup_inet_sock_release', mode }))
+        expect(error).to.be.instanceOf(KernelError).and.include({ code: 'EINVAL' })
+        expect(error.message).to.contain('the program was loaded for another hook (expectedAttachType)')
+      }
+    })
+
+    it('no cgroup', () => {
+      for (const [cgroup, given] of [
+        [undefined, 'undefined'],
+        [null, 'null'],
+        [{}, 'object'],
+      ] as const) {
+        const error = errorOf(() => attachCgroup(deny(), cgroup as never))
+        expect(error).to.be.instanceOf(TypeError)
+        expect(error.message).to.equal(`cgroup is the path of its folder, or an fd of that, not ${given}`)
+      }
+    })
+
     it('a program of another type, for another hook, or that does not tell its hook', () => {
       const filter = counter(stage, 'socket_filter', 0)
       const fds = openFds()
