@@ -21,6 +21,7 @@ import { type LinkInfo, readLink } from './info'
 import type { LinkType } from './names'
 import { checkProgram, type ProgramLike, programLabel } from './program'
 import { targetOf } from './target'
+import { typesAt } from './types-at'
 
 /**
  * A program at its hook, as the kernel keeps it: attached as long as one fd or one pin of it is there, so it ends with
@@ -110,14 +111,14 @@ export class Link extends Attachment {
 
   /**
    * Puts another program in place of the one that is attached, with no moment in between. Errors: EPERM (`replacing` is
-   * not the program that is there), EINVAL (another type, or links of this kind keep their program), EOPNOTSUPP (they
-   * keep it), ENOLINK (detached).
+   * not the program that is there), TypeError, EINVAL (another type), EINVAL, EOPNOTSUPP (links of this kind keep their
+   * program), ENOLINK (detached).
    */
   update(program: ProgramLike, options: UpdateOptions = {}): void {
     checkKnownOptions(options, UPDATE)
     const { replacing } = options
     const { fd: link_fd } = this
-    const { fd: new_prog_fd } = checkProgram(program, this.description)
+    const { fd: new_prog_fd } = checkProgram(program, this.description, ...typesAt(this.info()))
     const old_prog_fd = replacing === undefined ? undefined : checkProgram(replacing, this.description).fd
     const flags = old_prog_fd === undefined ? undefined : BPF_F_REPLACE
     linkUpdate({ link_fd, new_prog_fd, flags, old_prog_fd }, this.#subject)

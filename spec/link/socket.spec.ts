@@ -164,7 +164,12 @@ describe('programs at sockets', () => {
       unbound.close()
       expect(errorOf(() => attachSocket(program, program)).message).to.equal(`fd ${program.fd} is no socket`)
       expect(errorOf(() => attachSocket(program, 0))).to.be.instanceOf(RangeError)
-      expect(errorOf(() => attachSocket(program, null as never))).to.be.instanceOf(TypeError)
+      for (const none of [null, undefined, 'socket'] as never[]) {
+        expect(() => attachSocket(program, none)).to.throw(
+          TypeError,
+          /^socket is a socket of Node, or the fd of one, not /,
+        )
+      }
       expect(errorOf(() => attachSocket(xdp, fd)).message).to.equal(
         `socket fd ${fd} takes a program of type socket_filter: Program#${xdp.id} 'count0' is of type xdp`,
       )
