@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
+import { whileHeard } from '../support/outputs'
 import { explainFailure, missingPrivilege } from '../support/privilege'
-import { StoryError } from '../support/story'
+import { StoryError, UsageError } from '../support/story'
 import { story } from './story'
 
 const USAGE = `npm start: ${story.summary.replace(': what `npm start` tells', '')}
@@ -31,9 +32,13 @@ async function main(args: string[]): Promise<number> {
     return 1
   }
   try {
-    await story.tell((line) => console.log(line), values, new AbortController().signal)
+    await story.tell((line) => console.log(line), values, whileHeard())
     return 0
   } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`${error.message}\n\n${USAGE}`)
+      return 2
+    }
     console.error(error instanceof StoryError ? error.message : explainFailure(error))
     return 1
   }

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { attachXdp } from '../../lib'
+import { interfaceIndex } from '../../syscalls/interface'
 import { Live, table } from '../support/live'
 import { OBJECT_OPTION, objectUsage, sourceLine } from '../support/object'
-import { defineStory, type Say, StoryError, wholeNumber } from '../support/story'
+import { defineStory, type Say, StoryError, UsageError, wholeNumber } from '../support/story'
 import { bold, dim } from '../support/terminal'
 import { difference, type Verdict, verdicts } from './check'
 import { loadPortStats, type PortCounters } from './load'
@@ -79,6 +80,7 @@ async function tellOf(
   { seconds = LONGEST, object }: Asked,
   signal: AbortSignal,
 ): Promise<Told> {
+  checkName(device)
   using parts = loadPortStats(object)
   const { port_stats: counters } = parts.maps
   using _link = attachXdp(parts.programs.port_stats_xdp, device)
@@ -90,6 +92,16 @@ async function tellOf(
     if (!signal.aborted) throw error
   }
   return { counts: counters.merge(), cpus: busyCpus(counters), verdicts: [], mapId: counters.id }
+}
+
+/** Of what no device can be called, the library says so by a RangeError. */
+function checkName(device: string): void {
+  try {
+    interfaceIndex(device)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new UsageError(`--iface: ${error.message}`)
+  }
 }
 
 function introduce(say: Say, counters: PortCounters, device: string, object: string | undefined): void {

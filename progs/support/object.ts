@@ -105,13 +105,17 @@ type Description = NonNullable<BpfObject['maps'][string]>
 
 function settle(what: string, map: Description | undefined, { type, key, value, maxEntries, inner }: WantedMap): void {
   if (map?.type !== type) {
-    throw new StoryError(`${what} is ${map === undefined ? 'not there' : `a ${map.type}`}, and a ${type} is wanted`)
+    throw new StoryError(
+      `${what} is ${map === undefined ? 'not there' : withArticle(map.type)}, and ${withArticle(type)} is wanted`,
+    )
   }
   if (key !== undefined) map.key = key
   if (value !== undefined) map.value = value
   if (maxEntries !== undefined) map.maxEntries = maxEntries
   if (inner !== undefined) settle(`${what}, its inner map`, map.inner, inner)
 }
+
+const withArticle = (type: string): string => `${/^[AEIOU]/.test(type) ? 'an' : 'a'} ${type}`
 
 /** What is wrong with a file, or does not fit into the story, is the reader's to see, without a stack. */
 function understood<T>(file: string, run: () => T): T {

@@ -1,8 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { STORIES } from '../stories'
 import { withOwnObject } from './object'
 import { explainFailure, missingPrivilege } from './privilege'
-import { type Say, type Story, StoryError } from './story'
+import { type Say, type Story, StoryError, UsageError } from './story'
 import { bold } from './terminal'
 
 const FAILED = 1
@@ -12,14 +13,24 @@ const INTERRUPTED = 130
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** How much later than its children this process may hear of a signal that is for all of them. */
+const HEARING_MS = 200
+
 /** Where it is said. */
 export interface Outputs {
   readonly out: Say
   readonly error: Say
 }
 
-/** Runs the story that the arguments name, or lists all; the exit code. */
-export async function runStory([name, ...args]: readonly string[], outputs: Outputs): Promise<number> {
+/**
+ * Runs the story that the arguments name, or lists all; the exit code. Where `over` is aborted, nobody listens any more: the
+ * story ends as by Ctrl-C.
+ */
+export async function runStory(
+  [name, ...args]: readonly string[],
+  outputs: Outputs,
+  over?: AbortSignal,
+): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h') {
     outputs.out(list())
     return 0
@@ -43,7 +54,13 @@ export async function runStory([name, ...args]: readonly string[], outputs: Outp
     outputs.error(missing)
     return FAILED
   }
-  return run(story, values, outputs)
+  try {
+    return await run(story, values, outputs, over)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    outputs.error(`${error.message}\n\n${usage(name, story)}`)
+    return USAGE
+  }
 }
 
 function list(): string {
@@ -72,19 +89,32 @@ function valuesOf(story: Story, args: readonly string[]): Record<string, unknown
   }
 }
 
-async function run(story: Story, values: Record<string, unknown>, { out, error: complain }: Outputs): Promise<number> {
+async function run(
+  story: Story,
+  values: Record<string, unknown>,
+  { out, error: complain }: Outputs,
+  over?: AbortSignal,
+): Promise<number> {
   const controller = new AbortController()
+  const { signal } = controller
   const abort = () => controller.abort()
   // Once: who is not heard the first time ends the process with the second.
-  for (const signal of SIGNALS) process.once(signal, abort)
+  for (const name of SIGNALS) process.once(name, abort)
+  over?.addEventListener('abort', abort)
+  if (over?.aborted === true) abort()
   try {
-    await story.tell(out, values as never, controller.signal)
+    await story.tell(out, values as never, signal)
     return 0
   } catch (error) {
-    if (controller.signal.aborted && (error as Error).name === 'AbortError') return INTERRUPTED
+    if (error instanceof UsageError) throw error
+    // Ctrl-C is for the whole group: a command that was waited for dies of it before anything is heard of it here.
+    const killed = SIGNALS.some((name) => (error as { signal?: unknown }).signal === name)
+    if (killed) await pause(HEARING_MS, undefined, { signal }).catch(() => {})
+    if (signal.aborted && (killed || (error as Error).name === 'AbortError')) return INTERRUPTED
     complain(error instanceof StoryError ? error.message : explainFailure(error))
     return FAILED
   } finally {
-    for (const signal of SIGNALS) process.removeListener(signal, abort)
+    over?.removeEventListener('abort', abort)
+    for (const name of SIGNALS) process.removeListener(name, abort)
   }
 }

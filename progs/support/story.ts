@@ -33,9 +33,12 @@ export class StoryError extends Error {
   override readonly name = 'StoryError'
 }
 
-/** An option's text as a whole number from `least` to `most`. Throws StoryError. */
+/** An option's value that is none for it: told with the story's options. */
+export class UsageError extends StoryError {}
+
+/** An option's text as a whole number from `least` to `most`. Throws UsageError. */
 export function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text)
   if (/^\d+$/.test(text) && value >= least && value <= most) return value
-  throw new StoryError(`--${name} takes a whole number from ${least} to ${most}, not '${text}'`)
+  throw new UsageError(`--${name} takes a whole number from ${least} to ${most}, not '${text}'`)
 }

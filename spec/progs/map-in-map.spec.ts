@@ -42,6 +42,13 @@ describe('the story of npm start', function () {
     expect(wrong.stderr).to.include("'--mny'").and.include(help.stdout)
   })
 
+  it('tells its options with a value that is none', async function () {
+    requireRoot(this)
+    const [help, wrong] = await Promise.all([run([...START, '--help']), run([...START, '--many', '0'])])
+    expect([wrong.code, wrong.stdout]).to.deep.equal([2, ''])
+    expect(wrong.stderr).to.include("--many takes a whole number from 1 to 1024, not '0'").and.include(help.stdout)
+  })
+
   it('says what is missing without the privilege, and exits with 1', async () => {
     const { code, stdout, stderr } = await run(START, { without: ['sys_admin', 'bpf'] })
     expect([code, stdout]).to.deep.equal([1, ''])

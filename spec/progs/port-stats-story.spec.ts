@@ -6,7 +6,7 @@ import { Agent } from '../../progs/support/agents'
 import { Namespace } from '../../progs/support/namespaces'
 import { eventually, mapIds } from '../support/kernel'
 import { nothingLeft, requireNamespaces, whereabouts } from '../support/namespaces'
-import { given, requireSource, sources, telling } from '../support/stories'
+import { given, requireSource, sources, telling, unheard } from '../support/stories'
 
 /** Of a UDP packet by IPv4: Ethernet, IP and UDP. */
 const HEADERS = 42
@@ -49,6 +49,13 @@ describe('the story port-stats', function () {
       await nothingLeft(before, [told.mapId])
     })
   }
+
+  it('ends in order when nobody reads on, as behind head', async () => {
+    const before = whereabouts()
+    const { code, stderr } = await unheard(['port-stats', '--seconds', '60'])
+    expect([code, stderr]).to.deep.equal([130, ''])
+    await nothingLeft(before, [])
+  })
 
   for (const source of sources('port-stats')) {
     it(`watches a device that is there, sends nothing, and ends with the signal: from ${source.from}`, async function () {

@@ -77,6 +77,19 @@ export async function interrupted(args: readonly string[], after: string) {
   return { code: code as number | null, stdout, stderr, pid: child.pid as number }
 }
 
+/** Runs a story in a process, and hears no more than the beginning of it. */
+export async function unheard(args: readonly string[]) {
+  const [file = '', ...options] = STORY
+  const child = spawn(file, [...options, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.once('data', () => child.stdout.destroy())
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const [code] = await once(child, 'close')
+  return { code: code as number | null, stderr }
+}
+
 /** Programs of the kernel by this name. */
 export function programsNamed(name: string): number {
   return [...programs()].filter((program) => program.name === name).length
