@@ -2,6 +2,7 @@ import { release } from 'node:os'
 import { HELPER_NUMBERS, type HelperName } from '../../syscalls/uapi-names'
 import { isLockedDown, LOCKED_DOWN } from '../features/lockdown'
 import { helperSince } from '../features/since'
+import { mapTypeLabel } from '../map/attributes'
 
 /**
  * The verifier's common refusals in words. Its own are for who knows its source; and they change: the patterns hold for
@@ -25,6 +26,10 @@ const NULL_CHECK = 'may be null: compare it with 0 first (if r0 == 0 goto out), 
 /** What look-ups give; others come of reservations, of kernel functions, of the context. */
 const LOOKED_UP = /^(?:map_value|(?:tcp_|xdp_)?sock(?:_common)?)$/
 
+const ONLY_A_COPY = 'r10 is where the stack of the function begins, and stays: copy it (r2 = r10), and change the copy'
+/** What was released or submitted is a number from then on, wherever it is kept (release_reference). */
+const RELEASED = 'what was released or submitted before is no pointer any more'
+
 const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   // Before what else is said of the same pointer.
   [
@@ -41,6 +46,15 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/combined stack size of \d+ calls is (\d+)/, ([, bytes]) => `${STACK}: the functions called together take ${bytes}`],
   [/invalid [a-z ]*\bstack (?:type )?(?:R\d+ )?off=(-?\d+) \w*size=(\d+)/, (match) => stackCause(match)],
   [/invalid (?:indirect )?read from stack/, UNWRITTEN],
+  [
+    /invalid variable[- ](?:offset|stack)|variable stack access/,
+    'this may be outside of the stack: bound the offset first, by comparing or by &, so that it ends below r10',
+  ],
+  [/frame pointer is read only/, ONLY_A_COPY],
+  [
+    /the call stack of \d+ frames is too deep/,
+    'functions call each other 8 deep at most, the program itself included, and so none may call itself',
+  ],
   [/stack (?:depth|size) (?:is )?\d+.*[Tt]oo large|stack limit/, STACK],
   [
     /GPL[- ](?:restricted|only) function|GPL-restricted/,
@@ -67,6 +81,33 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   ],
   [/The sequence of \d+ jumps is too complex/, 'there are too many branches for the verifier to follow at once'],
   [
+    /invalid access to (?:map (value|key)|memory), \w+_size=(\d+) off=(-?\d+) size=(\d+)\s+R\d+ min value is outside/,
+    ([, of = 'piece of memory', bytes, offset, size]) =>
+      `${size === '1' ? '1 byte at' : `${size} bytes at`} ${offset} ${size === '1' ? 'is' : 'are'} outside of a ${of} of ${bytes} bytes`,
+  ],
+  [
+    /\bR(\d+) min value is negative, either use unsigned( index)?/,
+    ([, register, index]) =>
+      index === undefined
+        ? `r${register} may be negative: make certain that it is not, by comparing (if r${register} s< 0 goto out) or by &`
+        : 'the offset may be negative: make certain that it is not, by comparing (if r2 s< 0 goto out) or by &',
+  ],
+  [
+    /\bR(\d+) is not a known constant/,
+    ([, register]) => `r${register} has to be a constant: the verifier must know it, and the same on every way to here`,
+  ],
+  [/(write into|read from) map forbidden/, ([, what]) => mapCause(what as string)],
+  [/cannot write into packet/, (_, { type }) => `programs of type ${type} may not write to packets here`],
+  [
+    /invalid mem access 'pkt_end'|pointer arithmetic on pkt_end prohibited/,
+    'data_end is there to be compared with: nothing is read there, and it is not moved',
+  ],
+  [
+    /cannot pass map_type (\d+) into func (\w+)/,
+    ([, type, helper]) => `${helper} does not take maps of type ${mapTypeLabel(Number(type))}`,
+  ],
+  [/expected prog.array map for tail call/, 'tail calls go through a PROG_ARRAY, and this map is none'],
+  [
     /invalid access to map value|memory range|unbounded memory access|with unbounded (?:min|max) value/,
     'this may be outside of the memory that the pointer stands for: bound the offset (or the size) first, by comparing or by &',
   ],
@@ -89,11 +130,11 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/jump out of range|jump into the middle/, 'the jump leads to where no instruction begins'],
   [
     /last insn is not an exit or jmp/,
-    'the program runs on past its last instruction: it ends with exit, or a jump back',
+    'the program, or one of its functions, runs on past its end: each ends with exit, or a jump back',
   ],
   [
     /invalid mem access '(?:inv|scalar)'/,
-    'a number is used as an address: pointers lose what they are by arithmetic that the verifier cannot follow, and those into a packet by helpers that change it',
+    `a number is used as an address: pointers lose what they are by arithmetic that the verifier cannot follow, and those into a packet by helpers that change it; and ${RELEASED}`,
   ],
   [/misaligned stack access/, 'what is on the stack is at a multiple of its size from r10, on all processors'],
   [
@@ -122,12 +163,22 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   ],
   [
     /R(\d+) type=(\S+) expected=(.*)/,
-    ([, register, is, expected]) =>
-      `an argument is not of the kind that is wanted: r${register} is ${is}, and ${expected} would do`,
+    ([, register, is = '', expected = '']) => {
+      const released = /^(?:inv|scalar)$/.test(is) && RELEASABLE.test(expected) ? `; ${RELEASED}` : ''
+      return `an argument is not of the kind that is wanted: r${register} is ${is}, and ${expected} would do${released}`
+    },
   ],
   [/calling kernel function \S+ is not allowed/, 'this kernel function is not for programs of this type'],
   [/attach_btf_id \d+ is not|is not modifiable/, 'programs of this kind cannot be attached there'],
 ]
+
+/** Kinds of pointers that a program has to give back. */
+const RELEASABLE = /ringbuf_mem|alloc_mem|sock|ptr_/
+
+function mapCause(what: string): string {
+  const [may, flag] = what === 'read from' ? ['write', 'WRONLY_PROG'] : ['read', 'RDONLY_PROG']
+  return `programs may only ${may} this map: it was made with the flag ${flag}`
+}
 
 /** What libbpf puts where the kernel's types have no answer to a relocation, as `relocate` does. */
 const POISON = 0xbad2310

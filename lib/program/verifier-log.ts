@@ -12,6 +12,9 @@ const STATE =
 const COUNTS =
   /^(?:processed \d+ insns|verification time \d+|stack depth \d|max_states_per_insn|total_states|peak_states|mark_read|insns processed)/
 
+/** The same behind a message that has forgotten to end its line. */
+const COUNTS_BEHIND = /(?<=.)(?:processed \d+ insns \(limit|verification time \d+ usec).*$/
+
 /** What Linux 7.3 adds to many messages: a reason, the lines around the place, the way that led there. */
 const REPORT = /^Verification failed: /
 
@@ -39,7 +42,7 @@ const LOOKED_AT = 400
 export function lastWords(log: string): LastWords {
   const all = tail(log)
   const report = all.findIndex((line) => REPORT.test(line))
-  const lines = report < 0 ? all : all.slice(0, report)
+  const lines = (report < 0 ? all : all.slice(0, report)).map((line) => line.replace(COUNTS_BEHIND, ''))
   while (lines.length > 0 && (lines.at(-1) === '' || COUNTS.test(lines.at(-1) as string))) lines.pop()
   let at = lines.length - 1
   while (at >= 0 && !INSTRUCTION.test(lines[at] as string)) at--

@@ -117,7 +117,7 @@ describe('what the verifier says of registers and memory', function () {
         r0 = *(u64 *)(r0 + 8)
    out: r0 = 0
         exit`,
-      hint: /outside of the memory that the pointer stands for: bound the offset/,
+      hint: /^8 bytes at 8 are outside of a value of 8 bytes$/,
       at: 8,
     },
     {
