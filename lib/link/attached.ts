@@ -8,12 +8,12 @@ import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { checkKnownOptions, optionNames } from '../text/known-options'
+import { attachedXdp } from './attached-here'
 import { type Cgroup, withCgroup } from './cgroup'
 import { CGROUP_HINTS, CGROUP_HOOKS, type CgroupHook } from './cgroup-hooks'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { type NetworkNamespace, OWN_NAMESPACE, withNamespace } from './netns'
 import type { SockmapHook } from './sockmap'
-import { attachedXdp } from './xdp'
 
 /** One program at a hook. */
 export interface AttachedProgram {

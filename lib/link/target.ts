@@ -1,4 +1,5 @@
 import { interfaceLabel } from '../../syscalls/interface'
+import { isHere } from './attached-here'
 import type { LinkInfo } from './info'
 
 /** What a link is attached to, in words: 'xdp on veth0', 'kprobe do_unlinkat', 'cgroup_inet_ingress of cgroup 1234'. */
@@ -15,12 +16,10 @@ export function targetOf(info: LinkInfo): string {
     case 'netns':
       return `${info.attachType} of network namespace ${info.namespaceInode}`
     case 'xdp':
-      return info.ifindex === 0 ? 'xdp, detached' : `xdp on ${interfaceLabel(info.ifindex)}`
+      return info.ifindex === 0 ? 'xdp, detached' : `xdp on ${deviceOf(info)}`
     case 'tcx':
     case 'netkit':
-      return info.ifindex === 0
-        ? `${info.attachType}, detached`
-        : `${info.attachType} on ${interfaceLabel(info.ifindex)}`
+      return info.ifindex === 0 ? `${info.attachType}, detached` : `${info.attachType} on ${deviceOf(info)}`
     case 'perf_event':
       return [info.kind ?? 'perf_event', info.name ?? ''].filter((word) => word !== '').join(' ')
     case 'kprobe_multi':
@@ -38,4 +37,10 @@ export function targetOf(info: LinkInfo): string {
     default:
       return info.type
   }
+}
+
+/** By its name where that is certain to be the device's. */
+function deviceOf(info: Parameters<typeof isHere>[0]): string {
+  const { ifindex } = info
+  return isHere(info) ? interfaceLabel(ifindex) : `ifindex ${ifindex} (perhaps of another network namespace)`
 }

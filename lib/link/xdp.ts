@@ -1,9 +1,8 @@
 import { KernelError } from '../../syscalls/errno'
-import { closeFd } from '../../syscalls/fd'
-import { openRouteSocket } from '../../syscalls/netlink'
-import { type XdpMode, xdpPrograms } from '../../syscalls/route'
+import type { XdpMode } from '../../syscalls/route'
 import { BPF_XDP } from '../../syscalls/uapi-attach-type'
 import { checkKnownOptions, optionNames } from '../text/known-options'
+import { attachedXdp } from './attached-here'
 import { type NetworkInterface, resolveInterface } from './interface'
 import { createLink, type Link } from './link'
 import { checkProgram, type ProgramLike, programLabel } from './program'
@@ -76,15 +75,5 @@ function whatIsThere(ifindex: number): ReturnType<typeof attachedXdp> {
   } catch (error) {
     if (!(error instanceof KernelError)) throw error
     return []
-  }
-}
-
-/** @internal */
-export function attachedXdp(ifindex: number): { readonly mode: XdpMode; readonly programId: number }[] {
-  const socket = openRouteSocket()
-  try {
-    return xdpPrograms(socket, ifindex, { description: `interface ${ifindex}` })
-  } finally {
-    closeFd(socket)
   }
 }

@@ -1,8 +1,20 @@
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect } from 'chai'
-import { ArrayMap, attachXdp, bpf, ClosedError, KernelError, Link, links, openMap, Program, u32 } from '../../lib'
+import {
+  ArrayMap,
+  attachTcx,
+  attachXdp,
+  bpf,
+  ClosedError,
+  KernelError,
+  Link,
+  links,
+  openMap,
+  Program,
+  u32,
+} from '../../lib'
 import type { LinkInfo } from '../../lib/link/info'
 import { typesAt } from '../../lib/link/types-at'
 import { LE } from '../../syscalls/attr-common'
@@ -13,7 +25,8 @@ import { openFds } from '../map/kit'
 import { requireAttach } from '../support/attach/require'
 import { useStage } from '../support/attach/stage'
 import { errorOf } from '../support/error'
-import { eventually, mapIds, useBpffs } from '../support/kernel'
+import { eventually, hasFeature, mapIds, useBpffs } from '../support/kernel'
+import { libc } from '../support/link/libc'
 import { device, useNamespace } from '../support/link/namespace'
 import { counter } from '../support/link/programs'
 import { bound, received, send } from '../support/link/sockets'
@@ -22,9 +35,10 @@ import { type Recording, recorded, type Sent } from '../support/recording-abi'
 const PASS = 2
 const EAGAIN = 11
 const ENOENT = 2
+const CLONE_NEWNET = 0x40000000
 
 describe('a link', () => {
-  useNamespace()
+  const namespace = useNamespace()
   const bpffs = useBpffs()
   const stage = useStage()
   before(function () {
@@ -123,6 +137,31 @@ describe('a link', () => {
     expect(openFds()).to.equal(fds)
     expect(link.unpin()).to.equal(true)
     expect(link.unpin(path)).to.equal(false)
+  })
+
+  it('does not name the device of another network namespace, which has the same number', () => {
+    const made = [stage.using(attachXdp(program(), 'lo'))]
+    if (hasFeature('attach', 'tcx') === true)
+      made.push(stage.using(attachTcx(counter(stage, 'sched_cls', -1), 'lo', 'ingress')))
+    const found = () =>
+      made.map(({ id }) => {
+        using link = Link.fromId(id)
+        return link.description
+      })
+    const here = found()
+    expect(here).to.deep.equal(made.map((link) => link.description))
+    const own = openSync('/proc/thread-self/ns/net', 'r')
+    libc.setns(namespace.home, CLONE_NEWNET)
+    try {
+      const words = ' ifindex 1 (perhaps of another network namespace)'
+      expect(found()).to.deep.equal(here.map((text) => text.replace(/ lo$/, words)))
+      // Of those that this process has made it knows the name.
+      expect(made.map((link) => link.description)).to.deep.equal(here)
+    } finally {
+      libc.setns(own, CLONE_NEWNET)
+      closeSync(own)
+    }
+    expect(found()).to.deep.equal(here)
   })
 
   it('among all links, one that is being made is passed over, and one that is gone by now', () => {
