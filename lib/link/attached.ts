@@ -7,6 +7,7 @@ import { BPF_F_QUERY_EFFECTIVE } from '../../syscalls/uapi-link'
 import { ATTACH_TYPES } from '../../syscalls/uapi-names'
 import { unsupportedOr, type Words } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachedXdp } from './attached-here'
 import { type Cgroup, withCgroup } from './cgroup'
@@ -56,6 +57,7 @@ export function attached(
 ): Attached {
   checkKnownOptions(options, OPTIONS)
   const { effective = false } = options
+  checkBooleans({ effective })
   switch (hook) {
     case 'xdp':
     case 'tc_ingress':

@@ -1,5 +1,6 @@
 import { BPF_TRACE_KPROBE_MULTI, BPF_TRACE_KPROBE_SESSION } from '../../syscalls/uapi-attach-type'
 import { BPF_F_KPROBE_MULTI_RETURN } from '../../syscalls/uapi-link'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { cookiesOf, matching } from './each'
 import type { Cookie } from './event'
@@ -40,6 +41,7 @@ export function attachKprobeMulti(
 ): Link {
   checkKnownOptions(options, OPTIONS)
   const { cookies, return: atReturn = false, session = false } = options
+  checkBooleans({ return: atReturn, session })
   const known = checkProgram(program, 'kprobe_multi', 'kprobe')
   const given = session ? 'trace_kprobe_session' : 'trace_kprobe_multi'
   const loaded = loadedFor(known, 'kprobe_multi', ['trace_kprobe_multi', 'trace_kprobe_session'], given)

@@ -1,4 +1,5 @@
 import { checkU32 } from '../map/attributes'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
@@ -28,6 +29,7 @@ const OPTIONS = optionNames<KprobeOptions>({ offset: true, cookie: true, return:
 export function attachKprobe(program: ProgramLike, name: string, options: KprobeOptions = {}): EventLink {
   checkKnownOptions(options, OPTIONS)
   const { offset = 0, cookie, return: atReturn = false } = options
+  checkBooleans({ return: atReturn })
   const kind = atReturn ? 'kretprobe' : 'kprobe'
   checkFunction(name)
   checkU32('offset', offset)

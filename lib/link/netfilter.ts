@@ -1,5 +1,6 @@
 import { BPF_NETFILTER } from '../../syscalls/uapi-attach-type'
 import { BPF_F_NETFILTER_IP_DEFRAG } from '../../syscalls/uapi-link'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { createLink, type Link } from './link'
 import { checkProgram, type ProgramLike } from './program'
@@ -36,6 +37,7 @@ export function attachNetfilter(program: ProgramLike, options: NetfilterOptions)
   }
   checkKnownOptions(options, OPTIONS)
   const { family, hook, priority, defrag = false } = options
+  checkBooleans({ defrag })
   if (!Object.hasOwn(FAMILIES, family)) throw new TypeError(`family is 'ipv4' or 'ipv6', not ${String(family)}`)
   if (!Object.hasOwn(NETFILTER_HOOKS, hook)) {
     throw new TypeError(`hook is one of ${Object.keys(NETFILTER_HOOKS).join(', ')}, not ${String(hook)}`)

@@ -1,6 +1,7 @@
 import { BPF_TRACE_UPROBE_MULTI, BPF_TRACE_UPROBE_SESSION } from '../../syscalls/uapi-attach-type'
 import { BPF_F_UPROBE_MULTI_RETURN } from '../../syscalls/uapi-link'
 import { readFunctions } from '../elf-file/symbols'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { cookiesOf, matching } from './each'
 import type { ProbeMultiOptions } from './kprobe-multi'
@@ -34,6 +35,7 @@ export function attachUprobeMulti(
 ): Link {
   checkKnownOptions(options, OPTIONS)
   const { cookies, return: atReturn = false, session = false, pid } = options
+  checkBooleans({ return: atReturn, session })
   checkPath(path)
   if (pid !== undefined) checkPid('pid', pid)
   const known = checkProgram(program, 'uprobe_multi', 'kprobe')

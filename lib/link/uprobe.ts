@@ -1,6 +1,7 @@
 import { type Stats, statSync } from 'node:fs'
 import { readFunctions } from '../elf-file/symbols'
 import { checkU32 } from '../map/attributes'
+import { checkBooleans } from '../text/check-boolean'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { attachToEvent, type Cookie, type EventLink } from './event'
 import { probeSource } from './event-source'
@@ -46,6 +47,8 @@ export function attachUprobe(
 ): EventLink {
   checkKnownOptions(options, OPTIONS)
   const { pid, cookie, return: atReturn = false, semaphore = 0 } = options
+  checkBooleans({ return: atReturn })
+  checkSemaphore(semaphore)
   const kind = atReturn ? 'uretprobe' : 'uprobe'
   checkPath(path)
   if (pid !== undefined) checkPid('pid', pid)
@@ -53,13 +56,12 @@ export function attachUprobe(
   const known = checkProgram(program, target, 'kprobe')
   checkForOne(known, target)
   const [offset = 0] = offsetsOf(path, [where])
-  checkU32('semaphore', semaphore)
   const source = probeSource('uprobe')
   // perf_uprobe_event_attrs: ref_ctr_offset is the upper half.
   const config = (BigInt(semaphore) << 32n) | BigInt(atReturn ? source.atReturn : 0)
   const whose = pid === undefined ? { pid: -1, cpu: 0 } : { pid, cpu: -1 }
   const hint = (command: string, code: string) =>
-    command !== 'perf_event_open' ? undefined : uprobeHint(path, [offset], code)
+    command !== 'perf_event_open' ? undefined : uprobeHint(path, [offset], code, semaphore)
   const fields = { type: source.type, name: path, offset, config, ...whose }
   return attachToEvent(known, { fields, kind, target, cookie, hint })
 }
@@ -75,6 +77,11 @@ export function attachUretprobe(
 ): EventLink {
   checkKnownOptions(options, OF_RETURNS)
   return attachUprobe(program, path, where, { ...options, return: true })
+}
+
+function checkSemaphore(semaphore: number): void {
+  checkU32('semaphore', semaphore)
+  if (semaphore % 2 !== 0) throw new RangeError(`${semaphore} cannot be semaphore: it is a u16, at an even offset`)
 }
 
 /** Where in the file they are: the file is read where there are names among them. */
@@ -99,20 +106,24 @@ export function checkPath(path: string): void {
   if (path === '' || path.includes('\0')) throw new RangeError(`${JSON.stringify(path)} cannot be a path`)
 }
 
-export function uprobeHint(path: string, offsets: readonly number[], code: string): string | undefined {
+export function uprobeHint(path: string, offsets: readonly number[], code: string, semaphore = 0): string | undefined {
   switch (code) {
     case 'ENOENT':
       return `there is no file ${path}`
     case 'EBADF':
       return `${path} is no regular file`
     case 'EINVAL':
-      return whyNoProbe(path, offsets)
+      return `${whyNoProbe(path, offsets)}${semaphore === 0 ? '' : otherSemaphore(semaphore)}`
     case 'ESRCH':
       return 'there is no such process'
     default:
       return undefined
   }
 }
+
+/** alloc_uprobe in kernel/events/uprobes.c: all probes of a place have one semaphore, or none. */
+const otherSemaphore = (semaphore: number): string =>
+  `; or it is probed already, with another semaphore than ${semaphore} or with none`
 
 function whyNoProbe(path: string, offsets: readonly number[]): string {
   const file = fileOf(path)

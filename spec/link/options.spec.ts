@@ -40,4 +40,30 @@ describe('options of what attaches', () => {
       expect(() => attach(null as never)).to.throw(TypeError, /not by null|is told by/)
     })
   }
+
+  const hook = { family: 'ipv4', hook: 'input', priority: 0 }
+  for (const [name, attach, option] of [
+    ['attachKprobe', (given) => lib.attachKprobe(program, 'do_nothing', given), 'return'],
+    ['attachKprobeMulti', (given) => lib.attachKprobeMulti(program, ['do_nothing'], given), 'return'],
+    ['attachKprobeMulti', (given) => lib.attachKprobeMulti(program, ['do_nothing'], given), 'session'],
+    ['attachUprobe', (given) => lib.attachUprobe(program, '/bin/true', 0, given), 'return'],
+    ['attachUprobeMulti', (given) => lib.attachUprobeMulti(program, '/bin/true', [0], given), 'return'],
+    ['attachNetfilter', (given: object) => lib.attachNetfilter(program, options({ ...hook, ...given })), 'defrag'],
+    ['attached', (given) => lib.attached('cgroup_device', '/sys/fs/cgroup', given), 'effective'],
+  ] as const satisfies readonly (readonly [string, (given: never) => unknown, string])[]) {
+    it(`are true or false where they are one of the two: ${option} of ${name}`, () => {
+      for (const value of ['yes', 'no', 1, null]) {
+        expect(() => attach(options({ [option]: value }))).to.throw(
+          TypeError,
+          `${option} must be true or false, not ${value === null ? 'null' : typeof value}`,
+        )
+      }
+    })
+  }
+
+  it('a semaphore is where a u16 can be', () => {
+    const attach = (semaphore: number) => () => lib.attachUprobe(program, '/bin/true', 0, { semaphore })
+    expect(attach(5)).to.throw(RangeError, '5 cannot be semaphore: it is a u16, at an even offset')
+    expect(attach(-2)).to.throw(RangeError, 'semaphore')
+  })
 })
