@@ -8,6 +8,7 @@ import { checkKnown } from '../features/names'
 import { unsupportedOr } from '../features/unsupported'
 import { fdOf, type HasFd } from '../handle/fd-of'
 import { Handle } from '../handle/handle'
+import { checkKnownOptions, optionNames } from '../text/known-options'
 import { type Cgroup, withCgroup } from './cgroup'
 import type { LinkInfo } from './info'
 import { Link } from './link'
@@ -22,9 +23,9 @@ export type IteratorTarget =
   | { readonly map: HasFd }
   /** A cgroup, and those below or above it. Linux 6.1. */
   | { readonly cgroup: Cgroup; readonly order?: CgroupOrder | undefined }
-  /** The threads of one process. Linux 6.1. */
+  /** The threads of one process, by its id; of one that is not there, there is nothing to read. Linux 6.1. */
   | { readonly pid: number }
-  /** One thread. Linux 6.1. */
+  /** One thread, by its id; the same holds. Linux 6.1. */
   | { readonly thread: number }
 
 /**
@@ -34,7 +35,7 @@ export type IteratorTarget =
  *
  * Errors: TypeError (a program of another type or attach type; a target that this iterator does not take);
  * UnsupportedError; EBADF (this iterator needs a map), EINVAL (it takes no such target, or a map of another type), E2BIG (a
- * process or cgroup before Linux 6.1), ESRCH (no such process), EACCES (the program reads more of the map's keys or values
+ * process or cgroup before Linux 6.1), EACCES (the program reads more of the map's keys or values
  * than there is), EPERM. Linux 5.8.
  */
 export function attachIterator(program: ProgramLike, target?: IteratorTarget): IteratorLink {
@@ -101,8 +102,6 @@ function iterHint(code: string, target: IteratorTarget | undefined): string | un
   switch (code) {
     case 'EBADF':
       return 'this iterator goes through a map: { map } says which'
-    case 'ESRCH':
-      return 'there is no such process or thread'
     case 'E2BIG':
       return 'processes, threads and cgroups as targets came with Linux 6.1'
     case 'EACCES':
@@ -115,6 +114,12 @@ function iterHint(code: string, target: IteratorTarget | undefined): string | un
       return undefined
   }
 }
+
+interface StreamOptions {
+  readonly encoding?: BufferEncoding | undefined
+}
+
+const STREAM = optionNames<StreamOptions>({ encoding: true })
 
 /**
  * A link to an iterator: reading it is what runs the program. Each reading goes through everything anew. Pinned, it is a
@@ -132,7 +137,10 @@ export class IteratorLink extends Link {
     }
   }
 
-  /** All that the program writes, as text. Errors: E2BIG (it writes more than 32 KiB for one object), EMFILE. */
+  /**
+   * All that the program writes, as text. Errors: E2BIG (it writes more than 32 KiB for one object), EAGAIN (it asks for one
+   * object again and again), EMFILE.
+   */
   read(): string {
     const handle = this.#open()
     try {
@@ -147,7 +155,8 @@ export class IteratorLink extends Link {
    * which ends with it: read it to its end, or `destroy()` it. Errors: EMFILE; TypeError; those of reading come as its
    * 'error' event.
    */
-  stream(options: { readonly encoding?: BufferEncoding | undefined } = {}): Readable {
+  stream(options: StreamOptions = {}): Readable {
+    checkKnownOptions(options, STREAM)
     const { encoding } = options
     if (encoding !== undefined && !Buffer.isEncoding(encoding)) {
       throw new TypeError(`encoding is a name such as 'utf8', not ${JSON.stringify(encoding)}`)
@@ -165,5 +174,7 @@ export class IteratorLink extends Link {
 }
 
 function readHint(code: string): string | undefined {
-  return code === 'E2BIG' ? 'the program writes more than 32 KiB for one object' : undefined
+  if (code === 'E2BIG') return 'the program writes more than 32 KiB for one object'
+  if (code !== 'EAGAIN') return undefined
+  return 'by returning 1 the program asks for the same object once more, again and again: 0 goes on with the next; or it has written nothing for a thousand million objects'
 }

@@ -276,7 +276,28 @@ describe('attachIterator', () => {
     const error = failing(() => link.stream({ encoding: 'nosuch' as BufferEncoding }))
     expect(error).to.be.instanceOf(TypeError)
     expect(error.message).to.contain('"nosuch"')
+    expect(failing(() => link.stream({ encodng: 'utf8' } as never)).message).to.equal(
+      "no option is called 'encodng': did you mean 'encoding'?",
+    )
     expect(openFds()).to.equal(fds)
+  })
+
+  it('tells of a program that asks for the same object for ever', async () => {
+    const again = bpf`
+      r0 = 1
+      exit`
+    stage.using(HashMap.create({ key: u32, value: u32, maxEntries: 1 }))
+    const link = attach('bpf_map', again)
+    for (const error of [failing(() => link.read()), await rejectionOf(text(link.stream()))]) {
+      expect(error).to.include({ code: 'EAGAIN' })
+      expect(error.message).to.include('by returning 1 the program asks for the same object once more')
+    }
+  })
+
+  it('has nothing to read of a process that is not there', function () {
+    requireTargets(this)
+    const link = attach('task', printing(bpf`r2 = 0`), { pid: 0x7fffffff })
+    expect(link.read()).to.equal('')
   })
 
   it('refuses what it cannot go through, and says why', () => {
