@@ -28,10 +28,24 @@ export function isConstantNext(scanner: Scanner): boolean {
   return (c >= 48 && c <= 57) || c === 45 || c === 43 || c === 126 || c === 39 || c === 34
 }
 
+const [MINUS, PLUS, TILDE] = [45, 43, 126]
+/** In front of one number: nobody writes as many. */
+const MOST_SIGNS = 64
+
 function term(scanner: Scanner, bytes: number): Constant {
-  if (scanner.take('-')) return negative(term(scanner, 0))
-  if (scanner.take('+')) return term(scanner, 0)
-  if (scanner.take('~')) return add(negative(term(scanner, 0)), -1)
+  let signs = ''
+  for (let c = scanner.next; c === MINUS || c === PLUS || c === TILDE; c = scanner.next) {
+    if (signs.length === MOST_SIGNS) scanner.fail(`a number has ${MOST_SIGNS} signs at most`)
+    signs += advance(scanner, 1, String.fromCharCode(c))
+  }
+  let value = unsigned(scanner, signs === '' ? bytes : 0)
+  for (let i = signs.length - 1; i >= 0; i--) {
+    if (signs[i] !== '+') value = signs[i] === '-' ? negative(value) : add(negative(value), -1)
+  }
+  return value
+}
+
+function unsigned(scanner: Scanner, bytes: number): Constant {
   if (scanner.source.isHole(scanner.position)) return interpolated(scanner)
   const { text } = scanner.source
   const c = scanner.next

@@ -26,6 +26,17 @@ export class AssemblyError extends SyntaxError {
 export function placed(reason: string, source: Source, position: number): string {
   const { line, column, shown } = source.locate(position)
   const gutter = `${line} | `.padStart(7)
-  const caret = ' '.repeat(gutter.length) + shown.slice(0, column - 1).replace(/[^\t]/g, ' ')
-  return `line ${line}, column ${column}: ${reason}\n${gutter}${shown}\n${caret}^`
+  const { before, behind } = around(shown, column - 1)
+  const caret = ' '.repeat(gutter.length) + before.replace(/[^\t]/g, ' ')
+  return `line ${line}, column ${column}: ${reason}\n${gutter}${before}${behind}\n${caret}^`
+}
+
+/** How much of a line is shown on either side of the place. */
+const SHOWN = 100
+
+/** A line up to the place and from there on: of a long one, what is near. */
+function around(line: string, at: number): { readonly before: string; readonly behind: string } {
+  const [start, end] = [at - SHOWN, at + SHOWN]
+  const before = start <= 0 ? line.slice(0, at) : `...${line.slice(start, at)}`
+  return { before, behind: end >= line.length ? line.slice(at) : `${line.slice(at, end)}...` }
 }

@@ -38,6 +38,23 @@ describe('AssemblyError', () => {
     ])
   })
 
+  it('shows what is near the place of a line that is long', () => {
+    const error = refusal(() => assemble(`r0 = 0\nr0 =${' '.repeat(5000)}nonsense ; ${'and so on '.repeat(500)}`))
+    const [place, line = '', caret = ''] = error.message.split('\n')
+    expect(place).to.match(/^line 2, column 5005: /)
+    expect(line).to.match(/^ {3}2 \| \.\.\..*\.\.\.$/)
+    expect(line.length).to.be.below(220)
+    expect(line.slice(caret.indexOf('^'))).to.match(/^nonsense ; and so on/)
+  })
+
+  it('of a number with more signs than anybody means', () => {
+    const error = refusal(() => assemble(`r0 = ${'-'.repeat(20_000)}1`))
+    expect(error).to.include({ line: 1, column: 70, reason: 'a number has 64 signs at most' })
+    expect(error.message.length).to.be.below(500)
+    expect(assemble('r0 = - -+~ 5').bytes()).to.deep.equal(assemble('r0 = -6').bytes())
+    expect(assemble(`r0 = ${'-'.repeat(64)}1`).bytes()).to.deep.equal(assemble('r0 = 1').bytes())
+  })
+
   it('points into the fragment that has the mistake', () => {
     const fragment = bpf`
       r1 = 1
