@@ -6,8 +6,8 @@ import { ROOT } from '../build'
 export function typeOf(lines: readonly string[], expression: string): string {
   if (expression.trim() === '') return '.type wants an expression: .type hits.get'
   const file = join(ROOT, 'shell.mts')
-  const before = `${lines.join('\n')}\n`
-  const text = `${before}(${expression})\n`
+  // Lines that end without a semicolon would go on with the next, and the last of them would call what it gives.
+  const text = `${lines.map((line) => `${line}\n;`).join('')}(${expression}\n)`
   const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), ts.sys.readFile)
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, ROOT)
   const host = ts.createCompilerHost(options)
@@ -24,5 +24,8 @@ export function typeOf(lines: readonly string[], expression: string): string {
   }
   const checker = program.getTypeChecker()
   const { expression: node } = last.expression
-  return checker.typeToString(checker.getTypeAtLocation(node), node, ts.TypeFormatFlags.NoTruncation)
+  return checker.typeToString(checker.getTypeAtLocation(node), node, FORMAT)
 }
+
+/** Types that were not imported go by their names too, not by the paths of their modules. */
+const FORMAT = ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope
