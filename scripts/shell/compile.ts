@@ -5,6 +5,8 @@ export interface Compiled {
   readonly code: string
   /** Nothing but declarations: there is no value to show. */
   readonly declares: boolean
+  /** What is declared by variables and imports, which may fail. */
+  readonly names: readonly string[]
 }
 
 /** What is not finished: the next line goes on with it. */
@@ -12,7 +14,7 @@ export class Unfinished extends Error {}
 
 /**
  * TypeScript as a prompt takes it. Declarations at the top may be made again, as a recipe is pasted twice; `using` does not
- * end with its line; an import is one more declaration. Throws Unfinished, SyntaxError.
+ * end with its line; an import is one more declaration, and what is exported is declared. Throws Unfinished, SyntaxError.
  */
 export function compile(text: string): Compiled {
   const asExpression = /^\s*\{/.test(text) && !/;\s*$/.test(text) ? tryCompile(`(${text.trimEnd()}\n)`) : undefined
@@ -38,7 +40,8 @@ function compiled(text: string): Compiled {
     if (edit !== undefined) code = code.slice(0, edit.from) + edit.text + code.slice(edit.to)
   }
   const { outputText } = ts.transpileModule(code, { compilerOptions: OPTIONS })
-  return { code: outputText, declares: source.statements.every(isDeclaration) }
+  const names = source.statements.flatMap((statement) => namesOf(statement))
+  return { code: outputText, declares: source.statements.every(isDeclaration), names }
 }
 
 const OPTIONS: ts.CompilerOptions = {
@@ -70,36 +73,84 @@ interface Edit {
 function editOf(statement: ts.Statement, source: ts.SourceFile): Edit | undefined {
   const from = statement.getStart(source)
   if (ts.isImportDeclaration(statement)) return { from, to: statement.end, text: requireOf(statement) }
-  if (!ts.isVariableStatement(statement)) return undefined
-  const [first] = statement.declarationList.declarations
-  const keyword = statement.declarationList.getStart(source)
+  if (ts.isImportEqualsDeclaration(statement) && ts.isExternalModuleReference(statement.moduleReference)) {
+    const { expression } = statement.moduleReference
+    return { from, to: statement.end, text: `var ${statement.name.text} = require(${expression.getText()});` }
+  }
+  if (ts.isExportAssignment(statement) || ts.isExportDeclaration(statement)) throw new SyntaxError(NOTHING_EXPORTED)
+  const modifiers = ts.canHaveModifiers(statement) ? (ts.getModifiers(statement) ?? []) : []
+  const exporting = modifiers.filter(isExporting)
   // `declare const` is for TypeScript alone.
-  if (first === undefined || statement.modifiers !== undefined) return undefined
-  return { from: keyword, to: first.getStart(source), text: 'var ' }
+  if (ts.isVariableStatement(statement) && modifiers.length === exporting.length) {
+    const [first] = statement.declarationList.declarations
+    return first === undefined ? undefined : { from, to: first.getStart(source), text: 'var ' }
+  }
+  const last = exporting.at(-1)
+  if (last === undefined) return undefined
+  const hasName =
+    (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)) && statement.name !== undefined
+  if (last.kind === ts.SyntaxKind.DefaultKeyword && !hasName) throw new SyntaxError(NOTHING_EXPORTED)
+  return { from, to: last.end, text: '' }
 }
 
-/** `import { a as b, type T } from 'm'` */
+const NOTHING_EXPORTED = 'a prompt exports nothing: what it declares is there for the next line'
+
+function isExporting({ kind }: ts.Modifier): boolean {
+  return kind === ts.SyntaxKind.ExportKeyword || kind === ts.SyntaxKind.DefaultKeyword
+}
+
+/** As esModuleInterop has it: what is no ES module is its own default. */
+const DEFAULT_OF = '((its) => (its?.__esModule ? its.default : its))'
+
+/** `import d, { a as b, type T } from 'm'` */
 function requireOf({ importClause, moduleSpecifier }: ts.ImportDeclaration): string {
   const required = `require(${moduleSpecifier.getText()})`
-  if (importClause === undefined) return `void ${required}`
+  if (importClause === undefined) return `void ${required};`
   if (importClause.isTypeOnly) return ''
   const { name, namedBindings } = importClause
-  const names: string[] = name === undefined ? [] : [`default: ${name.text}`]
+  const made: string[] = name === undefined ? [] : [`${name.text} = ${DEFAULT_OF}(${required})`]
+  const names: string[] = []
   if (namedBindings !== undefined && ts.isNamespaceImport(namedBindings)) {
-    return `var ${namedBindings.name.text} = ${required}`
+    made.push(`${namedBindings.name.text} = ${required}`)
+  } else {
+    for (const each of namedBindings?.elements ?? []) {
+      if (each.isTypeOnly) continue
+      const theirs = (each.propertyName ?? each.name).getText()
+      if (theirs === 'default') made.push(`${each.name.text} = ${DEFAULT_OF}(${required})`)
+      else names.push(`${theirs}: ${each.name.text}`)
+    }
   }
-  for (const each of namedBindings?.elements ?? []) {
-    if (!each.isTypeOnly) names.push(`${(each.propertyName ?? each.name).getText()}: ${each.name.text}`)
+  if (names.length > 0) made.push(`{ ${names.join(', ')} } = ${required}`)
+  return made.length === 0 ? '' : `var ${made.join(', ')};`
+}
+
+function namesOf(statement: ts.Statement): string[] {
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.flatMap(({ name }) => boundBy(name))
   }
-  return names.length === 0 ? '' : `var { ${names.join(', ')} } = ${required}`
+  if (ts.isImportEqualsDeclaration(statement)) return [statement.name.text]
+  if (!ts.isImportDeclaration(statement) || statement.importClause?.isTypeOnly !== false) return []
+  const { name, namedBindings } = statement.importClause
+  const own = name === undefined ? [] : [name.text]
+  if (namedBindings === undefined) return own
+  if (ts.isNamespaceImport(namedBindings)) return [...own, namedBindings.name.text]
+  return [...own, ...namedBindings.elements.filter((each) => !each.isTypeOnly).map((each) => each.name.text)]
+}
+
+/** `a`, or what is in `{ a, b: [c] }`. */
+function boundBy(name: ts.BindingName): string[] {
+  if (ts.isIdentifier(name)) return [name.text]
+  return name.elements.flatMap((element) => (ts.isOmittedExpression(element) ? [] : boundBy(element.name)))
 }
 
 function isDeclaration(statement: ts.Statement): boolean {
   return (
     ts.isImportDeclaration(statement) ||
+    ts.isImportEqualsDeclaration(statement) ||
     ts.isVariableStatement(statement) ||
     ts.isFunctionDeclaration(statement) ||
     ts.isClassDeclaration(statement) ||
+    ts.isEnumDeclaration(statement) ||
     ts.isInterfaceDeclaration(statement) ||
     ts.isTypeAliasDeclaration(statement) ||
     ts.isEmptyStatement(statement)

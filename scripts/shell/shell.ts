@@ -1,7 +1,8 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type REPLServer, Recoverable, start } from 'node:repl'
-import { compile, Unfinished } from './compile'
+import { type Compiled, compile, Unfinished } from './compile'
+import { Declared } from './declared'
 import { typeOf } from './type-of'
 
 /**
@@ -14,19 +15,26 @@ export function startShell(): REPLServer {
   const evaluate = shell.eval
   /** What was taken, in TypeScript. */
   const lines: string[] = []
+  const declared = new Declared()
+  let settle: ReturnType<Declared['expect']> | undefined
   // Not readonly in fact: it is what the shell itself looks at when it has a result.
   const settings = shell as { -readonly [K in 'eval' | 'ignoreUndefined']: REPLServer[K] }
   settings.eval = function (this: REPLServer, text, context, file, done) {
-    let code: string
+    // Node.js tells nobody of what was thrown but its domain.
+    settle?.(true)
+    settle = undefined
+    let made: Compiled
     try {
-      const made = compile(text)
-      code = made.code
+      made = compile(text)
       settings.ignoreUndefined = made.declares
     } catch (error) {
       const failure = error as Error
       return done(error instanceof Unfinished ? new Recoverable(failure) : failure, undefined)
     }
-    evaluate.call(this, code, context, file, (error, result) => {
+    settle = declared.expect(made.names)
+    evaluate.call(this, made.code, context, file, (error, result) => {
+      settle?.(error !== null && !(error instanceof Recoverable))
+      settle = undefined
       if (error === null) lines.push(text)
       done(error, result)
     })

@@ -6,6 +6,9 @@ export interface Answer {
   readonly goesOn: boolean
 }
 
+/** How long one answer may take: only for a shell that hangs. The first waits for TypeScript to be compiled. */
+const LIMIT_MS = 180_000
+
 /** Types at a prompt as people do: a line, and the next when it has answered. */
 export class Prompt implements Disposable {
   readonly #child: ChildProcess
@@ -33,15 +36,42 @@ export class Prompt implements Disposable {
         return { text: text.trimEnd(), goesOn: prompt !== '> ' }
       }
       if (this.#child.exitCode !== null) throw new Error(`the shell ended: ${this.#output}`)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      await this.#more()
     }
   }
 
+  /** What a terminal has shown when it contains the text, with all that moves the cursor. */
+  async shows(text: string): Promise<string> {
+    while (!this.#output.includes(text)) {
+      if (this.#child.exitCode !== null) throw new Error(`the shell ended: ${this.#output}`)
+      await this.#more()
+    }
+    const shown = this.#output
+    this.#output = ''
+    return shown
+  }
+
+  /** Waits until there is more to be read, or the shell has ended. */
+  async #more(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#child.kill('SIGKILL')
+        reject(new Error(`the shell says no more than: ${this.#output}`))
+      }, LIMIT_MS)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
   async type(line: string): Promise<Answer> {
-    this.#child.stdin?.write(`${line}\n`)
+    this.send(`${line}\n`)
     return this.answer()
+  }
+
+  send(text: string): void {
+    this.#child.stdin?.write(text)
   }
 
   [Symbol.dispose](): void {
