@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { checkKnownOptions, optionNames } from '../text/known-options'
 import { nearest } from '../text/nearest'
 import { asBuffer } from './bytes'
@@ -281,6 +282,17 @@ export class Btf {
   /** @internal Whether there is a string at an offset. */
   hasString(offset: number): boolean {
     return this.#image.hasString(offset)
+  }
+
+  /** "Btf vmlinux, 126,610 types". */
+  toString(): string {
+    const count = String(this.size).replaceAll(/\B(?=(\d{3})+$)/g, ',')
+    const base = this.base === undefined ? '' : ` behind those of ${this.base.name}`
+    return `Btf ${this.name}, ${count} ${this.size === 1 ? 'type' : 'types'}${base}`
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
   }
 
   #checkId(id: number): void {
