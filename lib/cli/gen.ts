@@ -16,8 +16,8 @@ variables and events, and what loads it, with its maps, programs and variables t
   --name NAME       what is exported: Flows of flows.bpf.o where not given
   --type TYPE       a further struct, union or enum of the object's BTF; may be given several times
   --no-embed        read the object, when it is opened, from where it is now in relation to the module (as import does where
-                    OUT ends in .mts or the nearest package.json says "type": "module", as require else); without, the
-                    module holds it, without its debug information
+                    OUT ends in .mts or the nearest package.json says "type": "module", as require else). Without this
+                    option the module holds the object, less its debug information
   --help            shows this
 `
 
