@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import * as ts from 'typescript'
 
 /** A line of the shell, or several that belong together, as JavaScript. */
@@ -104,7 +105,7 @@ const DEFAULT_OF = '((its) => (its?.__esModule ? its.default : its))'
 
 /** `import d, { a as b, type T } from 'm'` */
 function requireOf({ importClause, moduleSpecifier }: ts.ImportDeclaration): string {
-  const required = `require(${moduleSpecifier.getText()})`
+  const required = `require(${fileOf(moduleSpecifier as ts.StringLiteral)})`
   if (importClause === undefined) return `void ${required};`
   if (importClause.isTypeOnly) return ''
   const { name, namedBindings } = importClause
@@ -122,6 +123,13 @@ function requireOf({ importClause, moduleSpecifier }: ts.ImportDeclaration): str
   }
   if (names.length > 0) made.push(`{ ${names.join(', ')} } = ${required}`)
   return made.length === 0 ? '' : `var ${made.join(', ')};`
+}
+
+/** TypeScript calls './flows.ts' what it will be: './flows.js'. */
+function fileOf(specifier: ts.StringLiteral): string {
+  const [, stem] = /^(\.{1,2}\/.+\.[cm]?)js$/.exec(specifier.text) ?? []
+  if (stem === undefined || existsSync(specifier.text) || !existsSync(`${stem}ts`)) return specifier.getText()
+  return JSON.stringify(`${stem}ts`)
 }
 
 function namesOf(statement: ts.Statement): string[] {

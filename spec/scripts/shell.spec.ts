@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { expect } from 'chai'
 import { ROOT } from '../support/built'
 import { needs, requireRoot } from '../support/kernel'
@@ -65,6 +67,16 @@ describe('npm run repl', function () {
       "import child = require('node:child_process')",
       ['typeof child.spawn', "'function'"],
     )
+  })
+
+  it('finds TypeScript by the name that it has in TypeScript', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ebpf-ts-'))
+    try {
+      writeFileSync(join(folder, 'flows.ts'), 'export const flows: number = 7\n')
+      await session(`import { flows } from '${relative(ROOT, join(folder, 'flows.js'))}'`, ['flows', '7'])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('declares what is exported, and says that there is nothing to export', async () => {
