@@ -29,15 +29,18 @@ describe('the README', function () {
     writeFileSync(join(installed, 'package.json'), JSON.stringify(manifest))
     const compilerOptions = { module: 'node20', target: 'es2022', strict: true, skipLibCheck: true, types: ['node'] }
     writeFileSync(join(folder, 'package.json'), '{}')
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts', '*.mts'] }))
     // A clone has its objects where the snippets say.
     symlinkSync(join(ROOT, 'progs'), join(folder, 'progs'))
     for (const [i, snippet] of programs.entries()) {
-      writeFileSync(join(folder, `${i}.ts`), asProgram(snippet).replaceAll('/sys/fs/bpf', bpffs.path))
+      const text = asProgram(snippet).replaceAll('/sys/fs/bpf', bpffs.path)
+      writeFileSync(join(folder, `${i}.ts`), text)
+      // In projects of ES modules, TypeScript asks for more.
+      writeFileSync(join(folder, `${i}.mts`), text)
     }
     // Modules that it has written by the command are there for the snippets that import them.
     for (const { text } of snippets.filter(({ language }) => language === 'sh')) {
-      for (const [, object = '', module = ''] of text.matchAll(/^npx ebpf-ts gen (\S+) -o (\S+)$/gm)) {
+      for (const [, object = '', module = ''] of text.matchAll(/^npx ebpf-ts gen (\S+) -o (\S+)(?: +#.*)?$/gm)) {
         const command = join(library, 'lib', 'cli', 'main.js')
         const made = await run([process.execPath, command, 'gen', object, '-o', join(folder, module)])
         expect(made).to.deep.equal({ code: 0, stdout: '', stderr: '' })
@@ -55,7 +58,7 @@ describe('the README', function () {
 
   for (const [i, { title }] of programs.entries()) {
     it(`runs: ${title}`, async () => {
-      const { code, stdout, stderr } = await run([process.execPath, join(folder, `${i}.js`)])
+      const { code, stdout, stderr } = await run([process.execPath, `${i}.js`], {}, folder)
       expect(stderr).to.equal('')
       expect(stdout).to.match(/^[1-9]\d* claims hold$/m)
       expect(code).to.equal(0)
