@@ -109,7 +109,9 @@ describe('Handle', () => {
   })
 })
 
-describe('a handle that nobody closes', () => {
+describe('a handle that nobody closes', function () {
+  this.timeout(180_000)
+
   before(function () {
     requireRoot(this)
   })
@@ -155,14 +157,13 @@ describe('a handle that nobody closes', () => {
         }
         setTimeout(look, 2)
       },
-      { env },
+      { env, built: true },
     )
     expect(child.status, child.stderr).to.equal(0)
     return JSON.parse(child.stdout) as { warnings: { name: string; code: string; message: string }[]; open: number }
   }
 
-  it('is closed when it is collected, with one warning each', function () {
-    this.timeout(30_000)
+  it('is closed when it is collected, with one warning each', () => {
     const { warnings, open } = lose()
     // The one that is still referred to.
     expect(open).to.equal(1)
@@ -175,8 +176,7 @@ describe('a handle that nobody closes', () => {
     }
   })
 
-  it('says where it was opened under EBPF_TRACE_HANDLES=1', function () {
-    this.timeout(30_000)
+  it('says where it was opened under EBPF_TRACE_HANDLES=1', () => {
     const { warnings } = lose({ EBPF_TRACE_HANDLES: '1' })
     expect(warnings).to.have.length(2)
     for (const { message } of warnings) {

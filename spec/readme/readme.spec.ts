@@ -12,7 +12,7 @@ const programs = snippets.filter(({ language }) => language === 'ts')
 const sessions = snippets.filter(({ language }) => language === 'console')
 
 describe('the README', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   const bpffs = useBpffs()
   let folder: string

@@ -1,13 +1,11 @@
 /** Another process, for what may end it: a crash, an exception that nobody catches, a faked platform. */
 import { type SpawnSyncReturns, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { builtLibrary, ROOT } from './built'
 import { LOADER_OPTIONS } from './compiled'
 
-const ROOT = join(__dirname, '../..')
-/** How long a child may take. */
-const LIMIT_MS = 50_000
-const ARGUMENTS = [...LOADER_OPTIONS, '--expose-gc', '-e']
+/** How long a child may take: only for one that hangs. Machines that do other things take ten times as long as others. */
+const LIMIT_MS = 120_000
 
 /** What the function that runs there is given. Nothing else of the spec's is there: it goes over as text. */
 export interface There {
@@ -25,29 +23,36 @@ export interface ChildOptions {
   readonly prelude?: string
   /** What runs node there, and its arguments: setpriv, with fewer privileges. */
   readonly wrapper?: readonly string[]
+  /**
+   * The library as it was compiled once for all specs: for who loads all of it, which ts-node compiles for seconds in each
+   * process. There are only `lib` and `syscalls`.
+   */
+  readonly built?: boolean
 }
 
-function script(run: (there: There) => unknown, { input, prelude }: ChildOptions): string {
-  return `${prelude ?? ''};
-    const load = (path) => require(${JSON.stringify(`${ROOT}/`)} + path);
+/** The arguments of node. */
+function args(run: (there: There) => unknown, { input, prelude, built = false }: ChildOptions): string[] {
+  const script = `${prelude ?? ''};
+    const load = (path) => require(${JSON.stringify(`${built ? builtLibrary() : ROOT}/`)} + path);
     (${run.toString()})({ load, input: ${JSON.stringify(input ?? null)} })`
+  return [...(built ? [] : LOADER_OPTIONS), '--expose-gc', '-e', script]
 }
 
 function environment(options: ChildOptions) {
   return { cwd: ROOT, env: { ...process.env, ...options.env } }
 }
 
-/** Runs the function in a child process, and waits for its end, 15 s at most. */
+/** Runs the function in a child process, and waits for its end. */
 export function inChild(run: (there: There) => unknown, options: ChildOptions = {}): SpawnSyncReturns<string> {
   const { stdio = 'pipe' } = options
   const settings = { ...environment(options), stdio, encoding: 'utf8', timeout: LIMIT_MS } as const
-  const [command, ...args] = [...(options.wrapper ?? []), process.execPath, ...ARGUMENTS, script(run, options)]
-  return spawnSync(command as string, args, settings)
+  const [command, ...all] = [...(options.wrapper ?? []), process.execPath, ...args(run, options)]
+  return spawnSync(command as string, all, settings)
 }
 
 /** The same without blocking: what it wrote, and how it ended. */
 export async function inChildAsync(run: (there: There) => unknown, options: ChildOptions = {}) {
-  const child = spawn(process.execPath, [...ARGUMENTS, script(run, options)], environment(options))
+  const child = spawn(process.execPath, args(run, options), environment(options))
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

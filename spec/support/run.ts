@@ -24,12 +24,15 @@ export function runInChild(script: string, options: RunOptions = {}): Promise<Ru
   return run([process.execPath, '-e', script], options, builtLibrary())
 }
 
+/** How long a command may take: only for one that hangs. Some compile, on machines that do other things. */
+const LIMIT_MS = 180_000
+
 /** Runs a command from the clone's top folder. */
 export function run(command: readonly string[], options: RunOptions = {}, cwd = ROOT): Promise<RunResult> {
   const { without = [], maxFds, env = {} } = options
   const [file = '', ...args] = limited(command, without, maxFds)
   return new Promise((resolve) => {
-    execFile(file, args, { cwd, env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(file, args, { cwd, env: { ...process.env, ...env }, timeout: LIMIT_MS }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null
       resolve({ code, stdout, stderr })
     })

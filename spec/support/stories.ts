@@ -38,6 +38,8 @@ export function given({ object }: Source): { readonly object?: string } {
 /** The command of `npm run story`. */
 export const STORY = [process.execPath, ...LOADER_OPTIONS, `progs/main${EXTENSION}`]
 
+const LIMIT_MS = 180_000
+
 export interface Telling<T> {
   readonly told: T
   /** All that was said. */
@@ -73,7 +75,10 @@ export async function interrupted(args: readonly string[], after: string) {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
+  // One that hangs would keep this process from ending, too.
+  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS)
   const [code] = await once(child, 'close')
+  clearTimeout(timer)
   return { code: code as number | null, stdout, stderr, pid: child.pid as number }
 }
 
