@@ -9,6 +9,9 @@ const ROOT = join(__dirname, '..', '..')
 /** What the README tells a user of TypeScript to have; the types of Node.js come with ts-node, as its peer. */
 const TSCONFIG = { compilerOptions: { module: 'node20', target: 'es2022' } }
 
+/** How long a command may take: only for one that hangs. */
+const LIMIT_MS = 300_000
+
 /** Neither this run's ts-node nor its npm may have a say in what a stranger's processes do. */
 function strangersEnvironment(): NodeJS.ProcessEnv {
   const foreign = /^(TS_NODE_|NODE_OPTIONS$|NODE_PATH$|EBPF_|npm_)/i
@@ -22,7 +25,7 @@ export interface Output {
 }
 
 function run(command: string, args: readonly string[], cwd: string, input = ''): Output {
-  return spawnSync(command, args, { cwd, input, encoding: 'utf8', env: strangersEnvironment(), timeout: 180_000 })
+  return spawnSync(command, args, { cwd, input, encoding: 'utf8', env: strangersEnvironment(), timeout: LIMIT_MS })
 }
 
 function npm(args: readonly string[], cwd: string): void {

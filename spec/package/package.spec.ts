@@ -28,7 +28,7 @@ const loaded = () => [
 `
 
 describe('the package', function () {
-  this.timeout(300_000)
+  this.timeout(900_000)
   let consumer: Consumer
 
   before(function () {
