@@ -132,7 +132,8 @@ function fileOf(specifier: ts.StringLiteral): string {
   return JSON.stringify(`${stem}ts`)
 }
 
-function namesOf(statement: ts.Statement): string[] {
+/** What a statement declares as a variable or by import. */
+export function namesOf(statement: ts.Statement): string[] {
   if (ts.isVariableStatement(statement)) {
     return statement.declarationList.declarations.flatMap(({ name }) => boundBy(name))
   }

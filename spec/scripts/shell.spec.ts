@@ -38,6 +38,25 @@ describe('npm run repl', function () {
     )
   })
 
+  it('shows the types of what was declared last', async () => {
+    await session(
+      "import { join } from 'node:path'",
+      'const a = 1',
+      'const b = a',
+      'interface Shape { x: number }',
+      'const shape = { x: 1 } as Shape',
+      "const a = 'x'",
+      ['.type a', '"x"'],
+      ['.type b', '1'],
+      "import { join } from 'node:path'",
+      'function shape(text: string) { return text.length } // another',
+      'interface Shape { y: string }',
+      "const other = { y: 'y' } as Shape",
+      ['.type [shape(a), other.y, join]', '(string | number | ((...paths: string[]) => string))[]'],
+      ['.type } a', '} a is no expression'],
+    )
+  })
+
   it('is a shell at a terminal', async function () {
     requireRoot(this)
     needs(this, isInstalled('script'), 'script, of util-linux')
