@@ -24,7 +24,7 @@ const ETHERNET_HEADER = 14
 const FLOW_KEYS = 56
 /** MAX_BPF_FUNC_ARGS registers. */
 const MOST_ARGUMENTS = 12 * 8
-const SYSCALL_CONTEXT = 65_536
+const SYSCALL_CONTEXT = 65_535
 /** Beyond what any kernel's struct has: a larger one need not be zero to its end. */
 const MOST_CTX = 4096
 /** The contexts of packets: more than Linux 7.3 has (192 bytes of __sk_buff). */

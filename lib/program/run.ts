@@ -158,8 +158,14 @@ function checkCtx(type: ProgramTypeLabel, { mostCtx, leastCtx }: RunShape, bytes
   )
 }
 
+/** Far more than the kernel lets a packet have, in all its pages. */
+const MOST_DATA = 2 ** 24
+
 function roomFor({ dataOut }: RunShape, data: Uint8Array | undefined, wanted: number | undefined): number {
   if (wanted !== undefined) checkU32('dataOutSize', wanted)
+  if (wanted !== undefined && wanted > MOST_DATA) {
+    throw new RangeError(`dataOutSize is ${wanted} bytes, and no packet has more than ${MOST_DATA}`)
+  }
   if (dataOut !== 'packet') return wanted === 0 ? 0 : dataOut
   return wanted ?? (data === undefined ? 0 : data.length + HEADROOM)
 }
@@ -258,7 +264,14 @@ function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu:
   const tooLarge = `the packet is larger than the kernel takes (${calls.dataIn} bytes)`
   // What an xdp packet has more pages than (MAX_SKB_FRAGS in bpf_prog_test_run_xdp).
   if (code === 'ENOMEM' && calls.dataIn > PAGE) return `${tooLarge}, or there is no memory for it`
+  if (code === 'EFAULT' && type === 'tracing') {
+    return 'the kernel cannot run programs of this attach type by themselves: of tracing, fentry, fexit and fmod_ret are run'
+  }
   if (code !== 'EINVAL') return undefined
+  // These two take any context, as long as the program reads no more of it.
+  if (calls.ctxIn > 0 && (type === 'syscall' || type === 'raw_tracepoint')) {
+    return `the program reads more of the context than its ${calls.ctxIn} bytes`
+  }
   const causes = [
     ...(calls.dataIn > PAGE ? [tooLarge] : []),
     ...(calls.ctxIn > 0 ? [`a field of the context is set that programs of type ${type} are not given this way`] : []),

@@ -206,7 +206,37 @@ describe('program.run, of other types', () => {
     }
   })
 
+  it('of less context than the program reads says so', function () {
+    requireFeature(this, 'programType', 'syscall')
+    const code = bpf`
+      r0 = *(u32 *)(r1 + 0)
+      exit`
+    for (const type of ['syscall', 'raw_tracepoint'] as const) {
+      using program = Program.load({ type, code })
+      const { message } = errorOf(() => program.run({ ctx: new Uint8Array(2) }))
+      expect(message, type).to.match(/the program reads more of the context than its 2 bytes$/)
+    }
+    // U16_MAX in bpf_prog_test_run_syscall.
+    using program = Program.load({ type: 'syscall', code })
+    expect(program.run({ ctx: new Uint8Array(65_535).fill(1) }).retval).to.equal(0x0101_0101)
+    expect(errorOf(() => program.run({ ctx: new Uint8Array(65_536) }))).to.be.instanceOf(RangeError)
+  })
+
+  it('of tracing programs that the kernel does not run says so', function () {
+    requireFeature(this, 'attach', 'iter')
+    using program = Program.load({
+      type: 'tracing',
+      expectedAttachType: 'trace_iter',
+      attachTo: 'task',
+      code: returning(0),
+    })
+    expect(errorOf(() => program.run()).message).to.match(/cannot run programs of this attach type/)
+  })
+
   it('of a packet that is too large says so', () => {
+    using program = Program.load({ type: 'xdp', code: returning(1) })
+    const { message } = errorOf(() => program.run({ data: packet(), dataOutSize: 2 ** 32 - 1 }))
+    expect(message).to.equal('dataOutSize is 4294967295 bytes, and no packet has more than 16777216')
     for (const type of ['xdp', 'sched_cls'] as const) {
       using program = Program.load({ type, code: returning(1) })
       const { message } = errorOf(() => program.run({ data: new Uint8Array(100_000) }))
