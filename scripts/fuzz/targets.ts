@@ -306,6 +306,8 @@ export const TARGETS: readonly Target[] = [
       for (const global of Object.values(object.globals).slice(0, MOST_IDS)) {
         if (global.size > MOST_BYTES) continue
         const { value } = global
+        // Writing makes room for the whole section, which may say that it is many megabytes of zeros.
+        if ((object.maps[global.section]?.valueSize ?? 0) > MOST_BYTES) continue
         tried(isOwnRefusal, () => {
           global.value = value
         })
