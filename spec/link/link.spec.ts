@@ -354,7 +354,8 @@ describe('a link', () => {
     ] as const) {
       const error = errorOf(open)
       expect(error).to.be.instanceOf(TypeError)
-      expect(error.message).to.match(new RegExp(`^fd \\d+ is a bpf_link, not a ${wanted}$`))
+      // By the name that it has for who gave it: a path, the link itself, or an fd.
+      expect(error.message).to.match(new RegExp(`^(fd \\d+|${path}|.*#\\d+.*) is a bpf_link, not a ${wanted}$`))
     }
     expect(openFds()).to.equal(fds)
     pinned.unpin()
