@@ -37,7 +37,8 @@ function exceptionCallbacks(functions: ObjectFunctions, btf: Btf | undefined): M
   const { file } = functions
   const section = file.section('.BTF')
   if (btf === undefined || section === undefined) return found
-  if (!Buffer.from(file.bytes(section)).includes(EXCEPTION_CALLBACK)) return found
+  const { buffer, byteOffset, byteLength } = file.bytes(section)
+  if (!Buffer.from(buffer, byteOffset, byteLength).includes(EXCEPTION_CALLBACK)) return found
   for (const tag of btf.types()) {
     if (tag.kind !== 'decl_tag' || !tag.name.startsWith(EXCEPTION_CALLBACK)) continue
     const program = btf.type(tag.type)
