@@ -114,6 +114,8 @@ export class LoadedObject<S extends ObjectShape = ObjectShape> implements Dispos
     if (map === undefined) return undefined
     const memory = its && map instanceof Arena ? new ArenaMemory(map, its) : new SectionMemory(map, constant)
     this.#memories.set(section, memory)
+    // Of a map of the caller's, which is open yet, there would be nobody to unmap it.
+    if (this.#closed) memory.close()
     return memory
   }
 
@@ -222,6 +224,7 @@ class SectionMemory implements Memory {
   readonly #constant: boolean
   #region: Region | undefined
   #bytes: Uint8Array | undefined
+  #closed = false
 
   constructor(map: BpfMap, constant: boolean) {
     this.#map = map
@@ -239,6 +242,7 @@ class SectionMemory implements Memory {
   bytes(): Uint8Array {
     // Throws ClosedError, where memory that is no longer mapped would read as zeros.
     const { fd } = this.#map
+    if (this.#closed) throw new ClosedError(closedText(`the object that ${this.what} was given to`))
     if (this.#bytes === undefined) {
       const length = this.#map.attributes.valueSize
       this.#region = mapFile(fd, length, this.#constant ? PROT_READ : PROT_READ | PROT_WRITE)
@@ -248,6 +252,7 @@ class SectionMemory implements Memory {
   }
 
   close(): void {
+    this.#closed = true
     this.#region?.close()
   }
 }
