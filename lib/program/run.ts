@@ -264,6 +264,7 @@ function runHint(code: string, type: ProgramTypeLabel, calls: TestRunSizes, cpu:
   const tooLarge = `the packet is larger than the kernel takes (${calls.dataIn} bytes)`
   // What an xdp packet has more pages than (MAX_SKB_FRAGS in bpf_prog_test_run_xdp).
   if (code === 'ENOMEM' && calls.dataIn > PAGE) return `${tooLarge}, or there is no memory for it`
+  if (code === 'EMSGSIZE' && calls.dataIn > PAGE) return tooLarge
   if (code === 'EFAULT' && type === 'tracing') {
     return 'the kernel cannot run programs of this attach type by themselves: of tracing, fentry, fexit and fmod_ret are run'
   }

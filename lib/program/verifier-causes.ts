@@ -14,6 +14,8 @@ export interface Refused {
   /** The text of the instruction, where it is known. */
   readonly text: string
   readonly type: string
+  /** What newer kernels say in sentences. */
+  readonly reason?: string | undefined
 }
 
 type Words = string | ((match: RegExpExecArray, refused: Refused) => string | undefined)
@@ -27,6 +29,7 @@ const NULL_CHECK = 'may be null: compare it with 0 first (if r0 == 0 goto out), 
 const LOOKED_UP = /^(?:map_value|(?:tcp_|xdp_)?sock(?:_common)?)$/
 
 const ONLY_A_COPY = 'r10 is where the stack of the function begins, and stays: copy it (r2 = r10), and change the copy'
+const NO_PROG_ARRAY = 'tail calls go through a PROG_ARRAY, and this map is none'
 /** What was released or submitted is a number from then on, wherever it is kept (release_reference). */
 const RELEASED = 'what was released or submitted before is no pointer any more'
 
@@ -52,7 +55,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   ],
   [/frame pointer is read only/, ONLY_A_COPY],
   [
-    /the call stack of \d+ frames is too deep/,
+    /the call stack of \d+ frames is too deep|recursive call from/,
     'functions call each other 8 deep at most, the program itself included, and so none may call itself',
   ],
   [/stack (?:depth|size) (?:is )?\d+.*[Tt]oo large|stack limit/, STACK],
@@ -82,8 +85,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/The sequence of \d+ jumps is too complex/, 'there are too many branches for the verifier to follow at once'],
   [
     /invalid access to (?:map (value|key)|memory), \w+_size=(\d+) off=(-?\d+) size=(\d+)\s+R\d+ min value is outside/,
-    ([, of = 'piece of memory', bytes, offset, size]) =>
-      `${size === '1' ? '1 byte at' : `${size} bytes at`} ${offset} ${size === '1' ? 'is' : 'are'} outside of a ${of} of ${bytes} bytes`,
+    ([, of = 'piece of memory', bytes, offset, size]) => outsideOf(of, Number(bytes), Number(offset), Number(size)),
   ],
   [
     /\bR(\d+) min value is negative, either use unsigned( index)?/,
@@ -93,7 +95,7 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
         : 'the offset may be negative: make certain that it is not, by comparing (if r2 s< 0 goto out) or by &',
   ],
   [
-    /\bR(\d+) is not a known constant/,
+    /\bR(\d+) is not a (?:known constant|const\b)/,
     ([, register]) => `r${register} has to be a constant: the verifier must know it, and the same on every way to here`,
   ],
   [/(write into|read from) map forbidden/, ([, what]) => mapCause(what as string)],
@@ -106,9 +108,14 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
     /cannot pass map_type (\d+) into func (\w+)/,
     ([, type, helper]) => `${helper} does not take maps of type ${mapTypeLabel(Number(type))}`,
   ],
-  [/expected prog.array map for tail call/, 'tail calls go through a PROG_ARRAY, and this map is none'],
+  [/expected prog.array map for tail call/, NO_PROG_ARRAY],
+  // Up to Linux 6.12, of the same (record_func_map).
   [
-    /invalid access to map value|memory range|unbounded memory access|with unbounded (?:min|max) value/,
+    /kernel subsystem misconfigured verifier/,
+    (_, { text }) => (/\bcall bpf_tail_call\b/.test(text) ? NO_PROG_ARRAY : undefined),
+  ],
+  [
+    /invalid access to map value|memory range|\bR\d+ unbounded size|unbounded memory access|with unbounded (?:min|max) value/,
     'this may be outside of the memory that the pointer stands for: bound the offset (or the size) first, by comparing or by &',
   ],
   [
@@ -172,8 +179,16 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: Words])[] = [
   [/attach_btf_id \d+ is not|is not modifiable/, 'programs of this kind cannot be attached there'],
 ]
 
+function outsideOf(what: string, bytes: number, offset: number, size: number): string {
+  const which = size === 1 ? `1 byte at ${offset} is` : `${size} bytes at ${offset} are`
+  return `${which} outside of a ${what} of ${bytes} bytes`
+}
+
+/** Linux 7.3 says of a constant offset that it is one, in words that are those of others up to there. */
+const CONSTANT = /\bis map_(value|key); offset is constant (-?\d+); access_size is (\d+);\s+object_size is (\d+)/
+
 /** Kinds of pointers that a program has to give back. */
-const RELEASABLE = /ringbuf_mem|alloc_mem|sock|ptr_/
+const RELEASABLE = /ringbuf_mem|alloc_mem|^mem$|sock|ptr_/
 
 function mapCause(what: string): string {
   const [may, flag] = what === 'read from' ? ['write', 'WRONLY_PROG'] : ['read', 'RDONLY_PROG']
@@ -228,6 +243,8 @@ const STACK_BYTES = 512
 /** The likely cause of a refusal by what the verifier said last; undefined where it is none of the common ones. */
 export function causeOf(messages: readonly string[], refused: Refused): string | undefined {
   const text = messages.join('\n')
+  const [, of, offset, size, bytes] = CONSTANT.exec(refused.reason ?? '') ?? []
+  if (of !== undefined) return outsideOf(of, Number(bytes), Number(offset), Number(size))
   for (const [pattern, cause] of CAUSES) {
     const match = pattern.exec(text)
     if (match !== null) return typeof cause === 'string' ? cause : cause(match, refused)

@@ -41,7 +41,7 @@ export class VerifierError extends KernelError {
   constructor(errno: number, about: About, program: RefusedProgram) {
     const words = lastWords(program.log)
     const instruction = instructionOf(words, program)
-    const refused = { text: instruction?.text ?? '', type: program.type }
+    const refused = { text: instruction?.text ?? '', type: program.type, reason: words.reason }
     const said = words.reason ?? words.messages[0] ?? words.lines.at(-1)
     const missing = missingAt(words, instruction, program)
     const hint =

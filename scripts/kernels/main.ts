@@ -16,7 +16,7 @@ const FOLDER = join(ROOT, '.cache', 'kernels')
 const ALL_SPECS = 'spec/**/*'
 const TIMEOUT_MS = 30 * 60 * 1000
 /** Longer than any spec may take, twice over. */
-const SILENCE_MS = 4 * 60 * 1000
+const SILENCE_MS = 11 * 60 * 1000
 const STOPPED = {
   timeout: `not done after ${TIMEOUT_MS / 60_000} minutes`,
   silence: `nothing was heard for ${SILENCE_MS / 60_000} minutes`,
@@ -77,7 +77,7 @@ function options(): Options | undefined {
     isWhole: values.grep === undefined && values.spec.join() === ALL_SPECS,
     mocha: [
       // An emulated processor that shares its real one keeps no deadlines: what fails is tried once more, and told.
-      ...['--timeout', '60000', '--retries', '1', '--require', './spec/support/root-hooks.js'],
+      ...['--timeout', '120000', '--retries', '1', '--require', './spec/support/root-hooks.js'],
       ...HOST_ONLY.flatMap((folder) => ['--ignore', `spec/${folder}/**`]),
       ...(values.grep === undefined ? [] : ['--fgrep', values.grep]),
       ...values.spec.map((pattern) => `${pattern}.spec.js`),

@@ -23,7 +23,7 @@ const { pid } = process
 const SLEEPABLE = 'maps of maps in sleepable programs'
 
 describe('an attached program that decides by a map of maps', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   const stage = useStage()
 
   /** By process the errors that sockets of a family end with: one inner map a process. */

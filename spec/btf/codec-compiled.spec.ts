@@ -209,7 +209,7 @@ describe('codecs of compiled types', () => {
   })
 
   it(`read and write ${COUNT} random structs and unions as a C program does`, function () {
-    this.timeout(120_000)
+    this.timeout(300_000)
     const seed = Date.now() & 0x7fffffff
     const samples = fc.sample(record, { seed, numRuns: COUNT })
     const made = samples.map((model, i) => new Writer().body(model, 'v', `t${i}`))

@@ -26,7 +26,7 @@ __attribute__((section("tc"))) int second(struct outer *o) {
 `
 
 describe('.BTF.ext', function () {
-  this.timeout(30_000)
+  this.timeout(300_000)
 
   for (const target of ['bpfel', 'bpfeb'] as const) {
     it(`says what clang has written to it for ${target}`, function () {

@@ -10,7 +10,7 @@ import { dumped, firstDifference, requireBpftool } from './bpftool'
 const SYSFS = '/sys/kernel/btf'
 
 describe("the kernel's BTF", function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireFeature(this, 'kernelBtf')

@@ -13,7 +13,7 @@ import { withFolder } from './folder'
 import { Image } from './image'
 
 describe('sizes and alignments', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   it("are those of clang, for all structs and unions of the kernel's", function () {
     requireFeature(this, 'kernelBtf')

@@ -26,7 +26,7 @@ const NO_SYSFS = `
   }`
 
 describe('a BTF object', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -23,7 +23,7 @@ function splitOf(base: Image, littleEndian = true): Image {
 }
 
 describe('split BTF', function () {
-  this.timeout(20_000)
+  this.timeout(300_000)
   const base = everyKind()
   const parsedBase = Btf.parse(base.bytes(), { name: 'base' })
   const parse = () => Btf.parse(splitOf(base).bytes(), { base: parsedBase, name: 'split' })

@@ -97,7 +97,7 @@ __attribute__((section("socket"))) int entry(void *ctx) { return helper(&head) +
 `
 
 describe('a type of BTF', function () {
-  this.timeout(30_000)
+  this.timeout(300_000)
 
   for (const littleEndian of [true, false]) {
     const bytes = everyKind({ littleEndian }).bytes()

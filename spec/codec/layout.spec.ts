@@ -95,7 +95,7 @@ describe('layout', () => {
       if (this.test !== undefined) this.test.title += ` (pending: ${missing})`
       this.skip()
     }
-    this.timeout(60_000)
+    this.timeout(300_000)
     const seed = Date.now() & 0x7fffffff
     const samples = fc.sample(
       anyStruct.chain((model) => fc.tuple(fc.constant(model), valuesOf(model))),

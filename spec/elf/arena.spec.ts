@@ -98,7 +98,7 @@ describe('objects with an arena', () => {
 })
 
 describe('the arena of an object', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -53,7 +53,7 @@ function trigger(): void {
 }
 
 describe('attach() of a loaded object', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   useTracefs()
 
   beforeEach(function () {

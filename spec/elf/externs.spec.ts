@@ -23,7 +23,7 @@ function only(wanted: string): BpfObject {
 }
 
 describe('what an object has from the kernel', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -71,7 +71,7 @@ function whatLoadReads(bytes: Uint8Array): void {
 }
 
 describe('objects that are broken', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsFixtures(this)

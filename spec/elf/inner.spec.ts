@@ -17,7 +17,7 @@ function known() {
 }
 
 describe('inner maps of objects', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -15,7 +15,7 @@ function lines(): ReadonlyMap<string, ReadonlySet<bigint>> {
 }
 
 describe('symbols of the kernel', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

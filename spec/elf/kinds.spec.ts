@@ -58,7 +58,7 @@ function checkTypes(object: Btf, copy: Btf, takes: (kind: BtfKindName) => boolea
 }
 
 describe('types of an object in the kernel', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -23,7 +23,7 @@ function functions(): BpfObject {
 }
 
 describe('BpfObject.load', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   const bpffs = useBpffs()
 
   beforeEach(function () {

@@ -14,7 +14,7 @@ function refusalOf(name: string): VerifierError {
 }
 
 describe('what the kernel has not got', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -25,7 +25,7 @@ function structOf(module: string, name: string) {
 }
 
 describe('what an object has from modules of the kernel', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

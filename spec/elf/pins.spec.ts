@@ -39,14 +39,14 @@ function loadElsewhere(name: string, pins: string): Record<string, number> {
       console.log(JSON.stringify(Object.fromEntries(Object.entries(app.maps).map(([name, map]) => [name, map.id]))))
       app.close()
     },
-    { input: { path: fixture(name), pins } },
+    { input: { path: fixture(name), pins }, built: true },
   )
   if (stdout === '') throw new Error(stderr)
   return JSON.parse(stdout)
 }
 
 describe('objects whose maps are pinned by name, when others load them too', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   const bpffs = useBpffs()
 
   beforeEach(function () {

@@ -119,7 +119,7 @@ describe('objects with structs of functions', () => {
 })
 
 describe('structs of functions', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -13,7 +13,7 @@ function only(wanted: string) {
 }
 
 describe('what an object declares of the kernel', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -18,7 +18,7 @@ interface Shape {
 }
 
 describe('USDT probes', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let folder: string
   let target: string
 

@@ -9,7 +9,7 @@ import { needsKernel, open, PACKET } from './kit'
 const dump = (kind: 'map' | 'prog', ...args: string[]) => JSON.parse(bpftool('-j', kind, ...args))
 
 describe('variables of a loaded object', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsKernel(this)

@@ -93,7 +93,7 @@ describe('objects in words', () => {
 })
 
 describe('objects in words, once they are loaded', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   useTracefs()
 
   beforeEach(function () {

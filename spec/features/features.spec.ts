@@ -28,7 +28,7 @@ const MAKING: readonly number[] = [
 const BPFTOOL = ['/usr/sbin/bpftool', '/usr/bin/bpftool'].find((path) => existsSync(path))
 
 describe('features', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -11,7 +11,7 @@ import { pending, requireRoot } from '../support/kernel'
 import { OBJECTS } from './kit'
 
 describe('an object without its debug information', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     needsFixtures(this)

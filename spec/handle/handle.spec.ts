@@ -110,7 +110,7 @@ describe('Handle', () => {
 })
 
 describe('a handle that nobody closes', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

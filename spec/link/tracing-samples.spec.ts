@@ -185,7 +185,7 @@ describe('attachPerfEvent', () => {
   })
 
   it('without the right to it, names the setting and the capability', async function () {
-    this.timeout(120_000)
+    this.timeout(300_000)
     builtLibrary()
     const program = counting()
     const bpffs = mountBpffs()

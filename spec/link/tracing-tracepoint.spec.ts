@@ -21,7 +21,7 @@ import { useTracefs, withoutTracefs } from '../support/tracefs'
 /** What runs in processes of its own is compiled before. */
 function compileFirst(): void {
   before(function () {
-    this.timeout(120_000)
+    this.timeout(300_000)
     builtLibrary()
   })
 }

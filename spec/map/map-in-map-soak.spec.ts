@@ -39,7 +39,7 @@ const READER = `
 `
 
 describe('map-in-map over tens of thousands of inner maps', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -24,7 +24,7 @@ const RUNNER = `
 `
 
 describe('a running BPF program', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -8,7 +8,7 @@ import { returning } from './kit'
 import { type Case, explains, refusalOf } from './refused'
 
 describe('what the verifier says of calls, ways and rights', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   let groups: CgroupArray | undefined
   let ring: RingBuf | undefined

@@ -5,7 +5,7 @@ import { pending } from '../support/kernel'
 import { type Case, explains, refusalOf, useTable } from './refused'
 
 describe('what the verifier says of registers and memory', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   const table = useTable()
   let ring: RingBuf | undefined

@@ -4,7 +4,7 @@ import { requireFeature, requireRoot } from '../support/kernel'
 import { type Case, explains, refusalOf, useTable } from './refused'
 
 describe('what the verifier says of what is used as it is not meant', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   const table = useTable()
   let [ring, array, readOnly]: [RingBuf?, ArrayMap<bigint>?, ArrayMap<bigint>?] = []
@@ -185,7 +185,8 @@ describe('what the verifier says of what is used as it is not meant', function (
     {
       what: 'a function that calls itself',
       code: () => assemble('call f\nexit\nf: call f\nexit'),
-      hint: /none may call itself$/,
+      // Linux 5.10 takes it for a loop.
+      hint: /none may call itself$|^a loop must come to an end/,
     },
     {
       what: 'a map of another type than the helper takes',
@@ -240,7 +241,7 @@ describe('what the verifier says of what is used as it is not meant', function (
    out: r0 = 0
         exit`,
       feature: ['ringBuffer'],
-      hint: /^r2 has to be a constant/,
+      hint: /^r2 has to be a constant|bound the offset \(or the size\) first/,
     },
   ]
 
@@ -255,7 +256,9 @@ describe('what the verifier says of what is used as it is not meant', function (
       r0 = 0
       exit`)
     expect(error.hint).to.equal('tail calls go through a PROG_ARRAY, and this map is none')
-    expect(error.message).to.match(/expected prog.array map for tail call$/m)
+    expect(error.message).to.match(
+      /(?:expected prog.array map for tail call|kernel subsystem misconfigured verifier)$/m,
+    )
     expect(error.message).not.to.match(/processed \d+ insns/)
     expect(error.log).to.match(/processed \d+ insns/)
   })

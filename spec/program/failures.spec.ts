@@ -95,7 +95,7 @@ describe('whatever system call fails', () => {
 
   for (const [what, run] of OPERATIONS) {
     it(`${what} leaves nothing open, nor a program`, async function () {
-      this.timeout(60_000)
+      this.timeout(300_000)
       const fds = openFds()
       let hits = 0
       for (let nth = 0; nth < MANY; nth++) {

@@ -36,7 +36,7 @@ const EXPECTED: Partial<Record<ProgramTypeName, AttachTypeName>> = {
 const RETURNS: Partial<Record<ProgramTypeName, number>> = { cgroup_sock_addr: 1, cgroup_skb: 1, netfilter: 1 }
 
 describe('Program.load', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   beforeEach(function () {
     requireRoot(this)

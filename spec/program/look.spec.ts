@@ -279,7 +279,7 @@ describe('a program', () => {
   })
 
   it('needs CAP_SYS_ADMIN to be found', async function () {
-    this.timeout(60_000)
+    this.timeout(300_000)
     const script = `
       const { Program, programs } = require('./lib')
       for (const look of [() => [...programs()], () => Program.fromId(${program.id})])

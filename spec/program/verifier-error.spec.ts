@@ -10,7 +10,7 @@ import { returning } from './kit'
 import { FROM_THE_START, refusalOf } from './refused'
 
 describe('VerifierError', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

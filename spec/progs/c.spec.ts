@@ -33,7 +33,7 @@ function missing(): string | undefined {
 }
 
 describe('the programs of the stories in C', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   it('are there, and beside each the object that is made of it', () => {
     expect(SOURCES).to.include.members(['uid-syscalls.bpf.c', 'live-config.bpf.c'])

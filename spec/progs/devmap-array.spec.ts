@@ -85,7 +85,7 @@ for (const source of sources('devmap-array')) {
 }
 
 describe('the story devmap-array', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
 
   before(function () {
     requireNamespaces(this)

@@ -105,7 +105,7 @@ for (const source of sources('live-config')) {
 }
 
 describe('the story of configurations replaced under traffic', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   before(function () {
     requireAttach(this, 'xdp')

@@ -10,7 +10,7 @@ const MAIN = `progs/map-in-map/main${EXTENSION}`
 const START = [process.execPath, ...LOADER_OPTIONS, MAIN]
 
 describe('the story of npm start', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

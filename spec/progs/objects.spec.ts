@@ -58,7 +58,7 @@ async function ran(...args: string[]) {
 }
 
 describe('stories from compiled objects', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -12,7 +12,7 @@ import { given, requireSource, sources, telling, unheard } from '../support/stor
 const HEADERS = 42
 
 describe('the story port-stats', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
 
   before(function () {
     requireNamespaces(this)

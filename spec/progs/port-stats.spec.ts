@@ -140,7 +140,7 @@ const WITHOUT: Readonly<Record<string, Uint8Array>> = {
 
 for (const source of sources('port-stats')) {
   describe(`the program of port-stats, from ${source.from}`, function () {
-    this.timeout(60_000)
+    this.timeout(300_000)
     let parts: ReturnType<typeof loadPortStats>
     let counters: PortCounters
     let program: Program

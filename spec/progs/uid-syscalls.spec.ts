@@ -26,7 +26,7 @@ const USER = 60610
 const { chdir, openat, kill } = COMMANDS
 
 describe('the story of system calls by user', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)

@@ -69,7 +69,7 @@ async function told(worker: Worker): Promise<{ readonly fd: number; readonly id:
 }
 
 describe('worker threads', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   before(function () {
     requireRoot(this)
