@@ -32,7 +32,7 @@ const PACKETS = 100
 /** Fewer than veth holds for a device (VETH_RING_SIZE). */
 const BURST = 50
 /** How long packets may be on their way. */
-const SETTLE_MS = 2000
+const SETTLE_MS = 10_000
 
 export const story = defineStory({
   summary: 'an array of DEVMAPs decides which way packets go; swapping an inner map sends them the other way',

@@ -25,7 +25,7 @@ export interface Told {
 const SECONDS = 5
 const LONGEST = 1_000_000
 /** How long the last packets may be on their way. */
-const SETTLE_MS = 2000
+const SETTLE_MS = 10_000
 
 export const story = defineStory({
   summary: 'packets and bytes by destination port, counted by each CPU for itself, without locks',

@@ -3,7 +3,7 @@ import { type EventEmitter, once } from 'node:events'
 import { StoryError } from './story'
 
 /** How long a child process may take to begin, and to end by itself. */
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 60_000
 
 /** Waits for the event by which a child says that it has begun; one that does not is ended. Throws StoryError. */
 export async function begun(child: ChildProcess, what: string, emitter: EventEmitter, event: string): Promise<void> {

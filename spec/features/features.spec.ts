@@ -154,7 +154,7 @@ describe('features', function () {
     for (const kind of kinds) expect([...closed].join(), kind).to.include(`${kind} `)
     const left = () =>
       kinds.flatMap((kind) => mapIds(kind).map((id) => `${kind} ${id}`)).filter((one) => closed.has(one))
-    await eventually(() => left().length === 0, 'all of them are gone', 5000)
+    await eventually(() => left().length === 0, 'all of them are gone', 60_000)
   })
 
   it('are found out once, and again where they could not be told', () => {

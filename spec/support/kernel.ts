@@ -50,7 +50,7 @@ export function linuxBefore(major: number, minor: number): boolean {
 }
 
 /** Waits until the check holds: until it returns anything but false and throws nothing. The result is the check's. */
-export async function eventually<T>(check: () => T | Promise<T>, what: string, ms = 2000): Promise<T> {
+export async function eventually<T>(check: () => T | Promise<T>, what: string, ms = 30_000): Promise<T> {
   const deadline = Date.now() + ms / SCALE
   let last: unknown
   for (;;) {

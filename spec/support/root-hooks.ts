@@ -28,7 +28,7 @@ function opened(before: ReadonlyMap<string, string>): string[] {
 }
 
 /** What is closed asynchronously (streams, child processes) gets so long. */
-const DEADLINE_MS = 10_000
+const DEADLINE_MS = 30_000
 
 async function check(file: string, before: ReadonlyMap<string, string>): Promise<void> {
   const deadline = Date.now() + DEADLINE_MS

@@ -39,7 +39,7 @@ async function ended(worker: Worker): Promise<number> {
 
 /** Lets all begin once `count` are ready. */
 async function openGate(gate: Int32Array, count: number): Promise<void> {
-  await eventually(() => Atomics.load(gate, 0) >= count, 'every worker is ready', 10_000)
+  await eventually(() => Atomics.load(gate, 0) >= count, 'every worker is ready', 60_000)
   Atomics.store(gate, 1, 1)
   Atomics.notify(gate, 1)
 }
@@ -165,7 +165,7 @@ describe('worker threads', function () {
     for (let round = 0; round < 5; round++) {
       const gate = newGate()
       const worker = start({ does: 'fill', id: outer.id, worker: 1, count: 20, gate })
-      await eventually(() => Atomics.load(gate, 0) >= 2, 'it has written', 10_000)
+      await eventually(() => Atomics.load(gate, 0) >= 2, 'it has written', 60_000)
       await worker.terminate()
     }
     expect(outer.size).to.equal(20)
