@@ -1,4 +1,5 @@
 import { type InspectOptions, inspect } from 'node:util'
+import { KernelError } from '../../syscalls/errno'
 import type { Btf } from '../btf'
 import type { Codec } from '../codec'
 import { checkCodec } from '../codec/make'
@@ -120,8 +121,9 @@ export class Global<T = unknown> {
     try {
       value = this.size > MOST_SHOWN ? `: ${this.size} bytes` : ` = ${inspect(this.value, options)}`
     } catch (error) {
-      if (!(error instanceof ClosedError)) throw error
-      value = ', closed'
+      // What shows an object does not fail for one of its maps: closed, or of the caller's, and not to be mapped.
+      if (!(error instanceof ClosedError || error instanceof KernelError)) throw error
+      value = error instanceof ClosedError ? ', closed' : `, not readable: ${error.code}`
     }
     const kind = this.constant ? 'const ' : ''
     return `${kind}${this.name}${value} (${this.codec.name}, ${this.section}+${this.offset}${where})`

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
 import { expect } from 'chai'
-import type { BpfMap } from '../../lib'
+import { type BpfMap, openMap } from '../../lib'
 import { bpftool, needsBpftool } from '../program/kit'
 import { errorOf } from '../support/error'
 import { requireFeature } from '../support/kernel'
@@ -89,6 +90,14 @@ describe('variables of a loaded object', function () {
       expect(mapped()).to.equal(before)
     }
     expect(first.globals.hidden?.value).to.equal(-7)
+  })
+
+  it('are shown as what cannot be read, where they are in a map that may not be mapped', () => {
+    using first = open('globals').load()
+    using readOnly = openMap({ id: first.maps['.data']?.id as number }, { access: 'read-only', raw: true })
+    using app = open('globals').load({ maps: { '.data': readOnly as unknown as BpfMap } })
+    expect(errorOf(() => app.globals.hidden?.value)).to.include({ syscall: 'mmap', code: 'EACCES' })
+    expect(inspect(app).split('\n')).to.include('  hidden, not readable: EACCES (i32, .data+24)')
   })
 
   it('refuse what does not fit, and use after the end', () => {

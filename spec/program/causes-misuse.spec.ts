@@ -99,16 +99,6 @@ describe('what the verifier says of what is used as it is not meant', function (
       hint: /^the program, or one of its functions, runs on past its end/,
     },
     {
-      what: 'what is behind a value',
-      code: () => bpf`
-        ${table.lookup()}
-        if r0 == 0 goto out
-        r0 = *(u64 *)(r0 + 8)
-   out: r0 = 0
-        exit`,
-      hint: /^8 bytes at 8 are outside of a value of 8 bytes$/,
-    },
-    {
       what: 'what is in front of a value',
       code: () => bpf`
         ${table.lookup()}
